@@ -1,0 +1,37 @@
+# Everything this project does, one word each. Every target makes what it needs first.
+PYTHON ?= python3
+VENV   ?= .venv
+BIN     = $(VENV)/bin
+SUDO    = $(shell test $$(id -u) = 0 || echo sudo)
+STAMP   = $(VENV)/.ready
+
+.PHONY: demo test lint bench clean
+.DEFAULT_GOAL := demo
+
+demo: $(STAMP)
+	@$(BIN)/qk-models
+
+test: $(STAMP)
+	@$(BIN)/python -m pytest
+
+lint: $(STAMP)
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+
+bench: $(STAMP)
+	@$(BIN)/python tests/bench.py
+
+clean:
+	rm -rf $(VENV) build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
+
+# Debian and Ubuntu ship a Python whose venv has no pip until python3-venv is installed.
+$(STAMP): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || { echo "Python 3.10 or later is needed, for example: make PYTHON=python3.12"; exit 3; }
+	@echo "making $(VENV), TensorFlow included: about 2.5 GB and a minute or two"
+	@test -x $(BIN)/pip || $(PYTHON) -m venv --clear $(VENV) >/dev/null 2>&1 || \
+	  { $(SUDO) apt-get -qq update && $(SUDO) apt-get -qq install -y python3-venv >/dev/null && $(PYTHON) -m venv --clear $(VENV); } || \
+	  { echo "no virtual environment can be made: install python3-venv"; exit 3; }
+	@$(BIN)/pip install --quiet --disable-pip-version-check uv
+	@VIRTUAL_ENV=$(abspath $(VENV)) $(BIN)/uv pip install --quiet -c constraints.txt -e '.[cpu,litert,train,dev]'
+	@touch $@

@@ -1,0 +1,50 @@
+"""The See-in-the-Dark U-Net (Chen, Chen, Xu and Koltun, 2018), and its depthwise-separable Light and Lighter forms.
+
+Light makes the second convolution of each of the nine stacks separable, Lighter both (Howard et al., 2017).
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import tf_keras
+
+from keras_models.blocks import Activation, Tensor, Up, activate, conv, picture, separable, up
+from keras_models.options import Channels, Levels, Upscale, Width
+
+__all__ = ["unet"]
+
+
+def unet(
+    *,
+    in_channels: Channels = 4,
+    out_channels: Channels = 12,
+    upscale: Upscale = 2,
+    width: Width = 32,
+    levels: Levels = 5,
+    activation: Activation = "leaky-relu",
+    go_up: Up = "transposed",
+    separable_convs: Literal["none", "second", "both"] = "none",
+) -> tf_keras.Model:
+    """Stacks of two convolutions at width, 2 width, 4 width, ...; pooled between, and back up past the skips."""
+    first, second = {"none": (conv, conv), "second": (conv, separable), "both": (separable, separable)}[separable_convs]
+
+    def stack(x: Tensor, filters: int, name: str) -> Tensor:
+        for step, convolve in enumerate((first, second), start=1):
+            x = convolve(x, filters, name=f"{name}_conv{step}")
+            x = activate(x, activation, name=f"{name}_act{step}")
+        return x
+
+    widths = [width << level for level in range(levels)]
+    raw = x = tf_keras.Input((None, None, in_channels), name="raw")
+    skips = []
+    for level, filters in enumerate(widths[:-1], start=1):
+        x = stack(x, filters, f"down{level}")
+        skips.append(x)
+        x = tf_keras.layers.MaxPooling2D(name=f"pool{level}")(x)
+    x = stack(x, widths[-1], "bottom")
+    for level, filters in reversed(list(enumerate(widths[:-1], start=1))):
+        x = up(x, filters, how=go_up, name=f"up{level}")
+        x = tf_keras.layers.Concatenate(name=f"join{level}")([x, skips.pop()])
+        x = stack(x, filters, f"out{level}")
+    return tf_keras.Model(raw, picture(x, out_channels, upscale=upscale))

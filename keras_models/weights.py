@@ -1,0 +1,132 @@
+"""Weights and nothing but weights: arrays in an .npz, with the contract that says which network they belong to.
+
+Keras' own model files run code when they are loaded; here a network is built from the zoo and then filled.
+Everything is checked before the first weight is set.
+"""
+
+from __future__ import annotations
+
+import io
+import zipfile
+import zlib
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from keras_models.zoo import build
+from runtime.atomic import writing
+from runtime.contract import Contract, digest
+from runtime.errors import AlteredFile, Error, UnreadableFile, WrongNetwork
+
+if TYPE_CHECKING:
+    import numpy as np
+    import tf_keras
+
+__all__ = ["load", "read", "restore", "save"]
+
+CONTRACT = "contract"
+Arrays = dict[str, "np.ndarray[Any, Any]"]
+
+
+def save(model: tf_keras.Model, contract: Contract, path: str | Path) -> Contract:
+    """Write all weights and the contract; returns the contract with the digest of what was written."""
+    import numpy as np  # here, so that no command's --help waits for it
+
+    arrays = {name: weight.numpy() for name, weight in _named(model).items()}
+    contract = replace(contract, digest=digest(contract, arrays))
+    with writing(path) as file:
+        np.savez(file, **{CONTRACT: np.array(contract.to_json()), **arrays})
+    return contract
+
+
+def load(path: str | Path) -> tuple[tf_keras.Model, Contract]:
+    """Build the network that a file's contract names, and fill it."""
+    contract, arrays = read(path)
+    try:
+        model, _ = build(contract.network, **contract.options)
+    except Error as error:
+        raise WrongNetwork(path, f"holds a network that cannot be built here ({error.problem})", error.remedy) from None
+    _fill(model, arrays, path)
+    return model, contract
+
+
+def restore(model: tf_keras.Model, contract: Contract, path: str | Path) -> Contract:
+    """Fill a built network from a file of the same network and options; returns the file's contract."""
+    found, arrays = read(path)
+    for what, theirs, ours in (
+        ("network", found.network, contract.network),
+        ("options", found.options, contract.options),
+    ):
+        if theirs != ours:
+            raise WrongNetwork(path, f"is for {what} {_words(theirs)}", f"it was asked to fill {_words(ours)}")
+    _fill(model, arrays, path)
+    return found
+
+
+def read(path: str | Path) -> tuple[Contract, Arrays]:
+    """The contract and the arrays of a weights file, every byte checked, no code run, no TensorFlow needed."""
+    import numpy as np
+
+    path = Path(path)
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise UnreadableFile(path, f"cannot be read ({error.strerror})", "name a weights file that exists") from None
+    try:
+        with np.load(io.BytesIO(data), allow_pickle=False) as file:
+            arrays = {name: file[name] for name in file.files}
+    except (
+        ValueError,
+        OSError,
+        EOFError,
+        KeyError,
+        NotImplementedError,
+        RuntimeError,
+        zipfile.BadZipFile,
+        zlib.error,
+    ):
+        remedy = (
+            "it is cut short, damaged or of another kind: fetch or write it again (.h5 and .keras files are never read)"
+        )
+        raise UnreadableFile(path, "is no weights file of qk-unet", remedy) from None
+    text = arrays.pop(CONTRACT, None)
+    plain = text is not None and text.dtype.kind == "U" and text.shape == ()
+    contract = Contract.from_json(str(text) if plain else None, source=path)
+    if contract.digest != digest(contract, arrays):
+        raise AlteredFile(path, "is not what was once written (its digest differs)", "fetch or write it again")
+    return contract, arrays
+
+
+def _fill(model: tf_keras.Model, arrays: Mapping[str, Any], path: str | Path) -> None:
+    """Set every weight, once names and shapes are known to agree."""
+    weights = _named(model)
+    if missing := weights.keys() - arrays.keys():
+        raise WrongNetwork(path, f"lacks {_some(missing)}", "use the weights of this very network")
+    if unknown := arrays.keys() - weights.keys():
+        raise WrongNetwork(
+            path, f"holds {_some(unknown)}, which the network lacks", "use the weights of this very network"
+        )
+    for name, weight in weights.items():
+        if arrays[name].shape != weight.shape or arrays[name].dtype != weight.dtype.as_numpy_dtype:
+            found, wanted = (f"{a.dtype} {tuple(a.shape)}" for a in (arrays[name], weight.numpy()))
+            raise WrongNetwork(path, f"has {name} as {found}, not {wanted}", "use the weights of this very network")
+    for name, weight in weights.items():
+        weight.assign(arrays[name])
+
+
+def _named(model: tf_keras.Model) -> dict[str, Any]:
+    """Every weight by its name; two of one name would overwrite each other in a file."""
+    named = {weight.name.removesuffix(":0"): weight for weight in model.weights}
+    if len(named) != len(model.weights):
+        raise ValueError(f"two weights of {model.name!r} share a name")
+    return named
+
+
+def _some(names: set[str]) -> str:
+    first, *rest = sorted(names)
+    return f"{first} and {len(rest)} more" if rest else first
+
+
+def _words(value: object) -> str:
+    return ", ".join(f"{k}={v}" for k, v in sorted(value.items())) if isinstance(value, Mapping) else repr(value)

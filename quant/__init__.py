@@ -1,0 +1,3 @@
+"""How networks are trained, made small, and stay good."""
+
+__all__: list[str] = []

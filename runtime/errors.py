@@ -1,0 +1,146 @@
+"""Everything a user can cause or cure, on one page.
+
+    Error
+    ├── UsageError                  exit 2: what was asked for cannot be
+    │   ├── UnknownName             no network, provider, ... of that name
+    │   ├── BadOption               the option exists, its value cannot be
+    │   ├── BadSize                 an image size the network cannot take
+    │   └── UnknownLayer            a network with a layer nobody here can count or write
+    ├── FileError                   exit 1: this file cannot be used, others may
+    │   ├── UnreadableFile          missing, empty, cut short, or of another format
+    │   ├── AlteredFile             readable, but not what was once written
+    │   ├── BadContract             the contract is absent, foreign or of a later version
+    │   └── WrongNetwork            the weights of another network, or of other options
+    └── SetupError                  exit 3: this machine lacks something
+        └── MissingLibrary          a library that an extra brings
+
+A message says what is wrong and how to mend it, in one line; the fields hold the same for a program.
+A caller's bug is a ValueError or a TypeError and never an Error.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+from pathlib import Path
+
+__all__ = [
+    "AlteredFile",
+    "BadContract",
+    "BadOption",
+    "BadSize",
+    "Error",
+    "FileError",
+    "MissingLibrary",
+    "SetupError",
+    "UnknownLayer",
+    "UnknownName",
+    "UnreadableFile",
+    "UsageError",
+    "WrongNetwork",
+]
+
+
+class Error(Exception):
+    """Something a user can cause or cure: what is wrong, and the remedy."""
+
+    exit_code = 1
+
+    def __init__(self, problem: str, remedy: str) -> None:
+        self.problem, self.remedy = problem, remedy
+        super().__init__(" ".join(f"{problem}: {remedy}".split()))
+
+    def __reduce__(self) -> tuple[object, ...]:
+        """Cross a process boundary whole: fields and message, whatever __init__ asks for."""
+        return _restore, (type(self), self.args, self.__dict__)
+
+
+def _restore(kind: type[Error], args: tuple[object, ...], fields: dict[str, object]) -> Error:
+    error = kind.__new__(kind, *args)
+    error.__dict__.update(fields)
+    return error
+
+
+class UsageError(Error):
+    """What was asked for cannot be."""
+
+    exit_code = 2
+
+
+class UnknownName(UsageError):
+    """No thing of that kind has that name."""
+
+    def __init__(self, kind: str, name: object, allowed: Iterable[str]) -> None:
+        self.kind, self.name, self.allowed = kind, name, tuple(allowed)
+        close = difflib.get_close_matches(str(name), self.allowed, n=1)
+        hint = f"did you mean {close[0]!r}? " if close else ""
+        super().__init__(f"no {kind} is named {str(name)!r}", f"{hint}there are {', '.join(self.allowed) or 'none'}")
+
+
+class BadOption(UsageError):
+    """An option that exists, with a value that cannot be."""
+
+    def __init__(self, option: str, value: object, allowed: str) -> None:
+        self.option, self.value, self.allowed = option, value, allowed
+        super().__init__(f"{option} cannot be {value!r}", f"use {allowed}")
+
+
+class BadSize(UsageError):
+    """An image size the network cannot take."""
+
+    def __init__(self, height: int, width: int, multiple: int) -> None:
+        self.height, self.width, self.multiple = height, width, multiple
+        up = [max(-(-n // multiple), 1) * multiple for n in (height, width)]
+        super().__init__(
+            f"{height} x {width} is no multiple of {multiple}",
+            f"both sides must be; the next size up is {up[0]} x {up[1]}",
+        )
+
+
+class UnknownLayer(UsageError):
+    """A layer for which no rule is written: counting it as nothing would be a lie."""
+
+    def __init__(self, layer: str, kind: str, doing: str) -> None:
+        self.layer, self.kind, self.doing = layer, kind, doing
+        super().__init__(
+            f"layer {layer!r} of type {kind} is unknown to {doing}",
+            "use layers the zoo uses, or add a rule for this one",
+        )
+
+
+class FileError(Error):
+    """This file cannot be used; others may."""
+
+    def __init__(self, path: str | Path, problem: str, remedy: str) -> None:
+        self.path = Path(path)
+        super().__init__(f"{str(path)!r} {problem}", remedy)
+
+
+class UnreadableFile(FileError):
+    """Missing, empty, cut short, or of another format."""
+
+
+class AlteredFile(FileError):
+    """Readable, but not what was once written."""
+
+
+class BadContract(FileError):
+    """The contract is absent, foreign or of a later version."""
+
+
+class WrongNetwork(FileError):
+    """The weights of another network, or of the same one built with other options."""
+
+
+class SetupError(Error):
+    """This machine lacks something."""
+
+    exit_code = 3
+
+
+class MissingLibrary(SetupError):
+    """A library that one of the extras brings is not installed."""
+
+    def __init__(self, library: str, extra: str) -> None:
+        self.library, self.extra = library, extra
+        super().__init__(f"{library} is not installed", f"pip install 'qk-unet[{extra}]'")

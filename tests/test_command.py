@@ -1,0 +1,105 @@
+import json
+import subprocess
+import sys
+
+import click
+import pytest
+from click.testing import CliRunner
+
+from export.cli import main as qk_export
+from keras_models.cli import main as qk_models
+from quant.cli import main as qk_train
+from runtime.cli import main as qk_run
+from runtime.command import Command
+from runtime.errors import BadOption, MissingLibrary, UnreadableFile
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (UnreadableFile("a", "is bad", "mend it"), 1),
+        (BadOption("a", 1, "2"), 2),
+        (MissingLibrary("tf", "train"), 3),
+    ],
+)
+def test_an_error_is_one_line_on_stderr_and_its_exit_code(error, code):
+    @click.command(cls=Command)
+    def fails():
+        raise error
+
+    result = CliRunner().invoke(fails, [])
+    assert (result.exit_code, result.stderr, result.stdout) == (code, f"error: {error}\n", "")
+
+
+def test_a_bug_keeps_its_traceback():
+    @click.command(cls=Command)
+    def buggy():
+        raise ValueError("bug")
+
+    assert isinstance(CliRunner().invoke(buggy, []).exception, ValueError)
+
+
+def test_a_reader_that_leaves_early_gets_no_traceback():
+    script = "from keras_models.cli import main; main(['unet', 'c-unet', '--json', '-o', 'width=2'])"
+    with subprocess.Popen(
+        [sys.executable, "-c", script], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as run:
+        run.stdout.close()
+        errors = run.stderr.read()
+    assert "Traceback" not in errors
+    assert run.returncode == 1
+
+
+def test_qk_models_prints_json_lines_that_agree_with_the_table():
+    result = CliRunner().invoke(qk_models, ["c-unet", "unet", "-o", "width=8", "--json"])
+    rows = [json.loads(line) for line in result.stdout.splitlines()]
+    assert [row["name"] for row in rows] == ["c-unet", "unet"]
+    table = CliRunner().invoke(qk_models, ["c-unet", "unet", "-o", "width=8"]).stdout
+    for row in rows:
+        assert f"{row['parameters_trainable']:,}" in table
+        assert row["macs_frame"] > row["macs_mosaic"] > 0
+    assert "…" not in table  # nothing is cut
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["unte"], "did you mean 'unet'"),
+        (["unet", "-o", "width"], "NAME=VALUE"),
+        (["unet", "-o", "width=wide"], "a whole number"),
+        (["unet", "-o", "wide=2"], "option of unet"),
+    ],
+)
+def test_qk_models_refuses_in_one_line(words, said):
+    result = CliRunner().invoke(qk_models, words)
+    assert result.exit_code == 2
+    assert said in result.stderr
+    assert result.stderr.count("\n") == 1
+
+
+def test_weights_go_from_qk_train_to_qk_export(tmp_path):
+    files = [tmp_path / name for name in ("a.npz", "b.npz", "c.npz")]
+    for file, seed in zip(files, ("3", "3", "4"), strict=True):
+        result = CliRunner().invoke(qk_train, ["c-unet++", "-o", "width=2", "--seed", seed, "--out", str(file)])
+        assert result.exit_code == 0, result.output
+    assert files[0].read_bytes() == files[1].read_bytes() != files[2].read_bytes()
+    shown = CliRunner().invoke(qk_export, [str(files[0])])
+    assert "c-unet++" in shown.stdout
+    assert "width=2" in shown.stdout
+    files[0].write_bytes(files[0].read_bytes()[:-50])
+    refused = CliRunner().invoke(qk_export, [str(files[0])])
+    assert (refused.exit_code, refused.stdout) == (1, "")
+    assert "a.npz" in refused.stderr
+
+
+def test_the_doctor_fails_when_there_is_no_engine(monkeypatch):
+    well = CliRunner().invoke(qk_run, ["doctor", "--json"])
+    found = json.loads(well.stdout)
+    assert well.exit_code == 0
+    assert any(engine["version"] for engine in found["engines"])
+    for module in ("onnxruntime", "ai_edge_litert"):
+        monkeypatch.setitem(sys.modules, module, None)
+    ill = CliRunner().invoke(qk_run, ["doctor"])
+    assert ill.exit_code == 3
+    assert "pip install 'qk-unet[litert]'" in ill.stdout
+    assert "pip install 'qk-unet[cpu]'" in ill.stderr

@@ -1,0 +1,31 @@
+import re
+from pathlib import Path
+
+import numpy as np
+
+import keras_models
+from keras_models.table import markdown, row
+from keras_models.zoo import _ZOO
+
+README = (Path(__file__).parent.parent / "README.md").read_text()
+
+
+def test_the_zoo_table_is_what_qk_models_prints():
+    assert markdown([row(name) for name in keras_models.names()]) in README
+
+
+def test_the_worked_example_builds_a_network_in_under_thirty_lines():
+    example = re.search(r"```python\n(import tf_keras.*?)```", README, re.S)[1]
+    assert len(example.splitlines()) < 30
+    known = set(_ZOO)
+    try:
+        scope = {}
+        exec(example, scope)  # the README's own code
+        (new,) = set(_ZOO) - known
+        model, contract = keras_models.build(new)
+        assert model(np.zeros((1, 32, 32, 4), np.float32)).shape == (1, 64, 64, 3)
+        assert row(new).macs_mosaic > 0
+        assert contract.halo % contract.multiple == 0
+    finally:
+        for name in set(_ZOO) - known:
+            del _ZOO[name]

@@ -5,7 +5,9 @@
     │   ├── UnknownName             no network, provider, ... of that name
     │   ├── BadOption               the option exists, its value cannot be
     │   ├── BadSize                 an image size the network cannot take
-    │   └── UnknownLayer            a network with a layer nobody here can count or write
+    │   ├── UnknownLayer            a network with a layer nobody here can count or write
+    │   ├── BadNumbers              weights that are not finite
+    │   └── BadGrid                 levels that cannot be: no bits, no range, not finite
     ├── FileError                   exit 1: this file cannot be used, others may
     │   ├── UnreadableFile          missing, empty, cut short, or of another format
     │   ├── AlteredFile             readable, but not what was once written
@@ -27,6 +29,8 @@ from pathlib import Path
 __all__ = [
     "AlteredFile",
     "BadContract",
+    "BadGrid",
+    "BadNumbers",
     "BadOption",
     "BadSize",
     "Error",
@@ -106,6 +110,22 @@ class UnknownLayer(UsageError):
             f"layer {layer!r} of type {kind} is unknown to {doing}",
             "use layers the zoo uses, or add a rule for this one",
         )
+
+
+class BadNumbers(UsageError):
+    """Weights that are not finite."""
+
+    def __init__(self, weight: str) -> None:
+        self.weight = weight
+        super().__init__(f"{weight} holds NaN or infinity", "train again from the last weights that were finite")
+
+
+class BadGrid(UsageError):
+    """Levels that cannot be."""
+
+    def __init__(self, found: str, allowed: str) -> None:
+        self.found, self.allowed = found, allowed
+        super().__init__(f"no grid can have {found}", f"use {allowed}")
 
 
 class FileError(Error):

@@ -12,6 +12,8 @@ EXAMPLES = [
     errors.BadOption("width", 0, "a whole number"),
     errors.BadSize(100, 64, 16),
     errors.UnknownLayer("mix", "Mix", "the count"),
+    errors.BadNumbers("conv/kernel"),
+    errors.BadGrid("9 bits", "2 to 8 bits"),
     errors.UnreadableFile("a\nb.npz", "cannot be read", "name another"),
     errors.AlteredFile("a.npz", "was altered", "write it again"),
     errors.BadContract("a.npz", "has no contract", "write it again"),

@@ -66,12 +66,13 @@ def _fire(
 ) -> Tensor:
     """A fire module, or its transposed twin: there both halves double the size, and the kernels are 2x2 and 1x1.
 
-    The twin squeezes with a transposed 1x1 convolution of stride 1, which is a 1x1 convolution.
+    The twin squeezes with a transposed 1x1 convolution of stride 1, which is a 1x1 convolution. Activating each half
+    is activating the whole, and lets an engine do it inside the convolution.
     """
     x = activate(conv(x, squeezed, kernel=1, name=f"{name}_squeeze"), activation, name=f"{name}_squeeze_act")
     if go_up:
         halves = [up(x, filters // 2, kernel=k, how=go_up, name=f"{name}_expand{k}") for k in (2, 1)]
     else:
         halves = [conv(x, filters // 2, kernel=k, name=f"{name}_expand{k}") for k in (3, 1)]
-    x = tf_keras.layers.Concatenate(name=f"{name}_expand")(halves)
-    return activate(x, activation, name=f"{name}_act")
+    halves = [activate(half, activation, name=f"{name}_act{i}") for i, half in enumerate(halves, start=1)]
+    return tf_keras.layers.Concatenate(name=name)(halves)

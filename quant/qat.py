@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Any
 
+import numpy as np
 import tensorflow_model_optimization as tfmot
 import tf_keras
 
+from keras_models.graph import Step, steps
 from keras_models.layers import DepthToSpace
+from keras_models.rewrite import copy, rebuild
 
-__all__ = ["quantization_aware"]
+__all__ = ["Unquantized", "activation_ranges", "quantization_aware"]
 
 # A layer that only moves values needs no quantizer behind it: its output lies on the grid of its input.
 MOVERS = (DepthToSpace,)
+CONVS = (tf_keras.layers.Conv2D, tf_keras.layers.DepthwiseConv2D)
 
 
 @tf_keras.utils.register_keras_serializable("qk_unet")
@@ -44,12 +49,70 @@ class Unquantized(tfmot.quantization.keras.QuantizeConfig):
         return {}
 
 
-def quantization_aware(model: Any) -> Any:
-    """A copy of a float network, its weights included, that trains as if it ran in 8 bits."""
+def quantization_aware(model: Any, *, samples: Any = None) -> Any:
+    """A copy of a float network, its weights included, that trains as if it ran in 8 bits.
+
+    TFMOT starts every activation range at -6 to 6 and moves it by a thousandth a step. With `samples` the ranges
+    begin where the float network's own activations lie on them.
+    """
     annotate = tfmot.quantization.keras.quantize_annotate_layer
 
     def wrap(layer: Any) -> Any:
         return annotate(layer, Unquantized()) if isinstance(layer, MOVERS) else annotate(layer)
 
+    model = _relu_inside(model)
     annotated = tf_keras.models.clone_model(model, clone_function=wrap)
-    return tfmot.quantization.keras.quantize_apply(annotated)
+    aware = tfmot.quantization.keras.quantize_apply(annotated)
+    if samples is not None:
+        _start_ranges(aware, model, samples)
+    return aware
+
+
+def _relu_inside(model: Any) -> Any:
+    """The same network with each ReLU as its convolution's own activation.
+
+    TFMOT 0.8 takes a convolution in front of a ReLU layer for an addition, and leaves its kernel in float.
+    """
+    walk = steps(model)
+    readers = Counter(tensor for step in walk for tensor in step.reads)
+    relus = {step.reads[0] for step in walk if type(step.layer) is tf_keras.layers.ReLU and readers[step.reads[0]] == 1}
+    convs = {step.makes for step in walk if isinstance(step.layer, CONVS) and step.makes in relus}
+
+    def make(step: Step, reads: list[Any]) -> Any:
+        if step.makes in convs:
+            twin = type(step.layer).from_config({**step.layer.get_config(), "activation": "relu"})
+            made = twin(reads[0])
+            twin.set_weights(step.layer.get_weights())
+            return made
+        if step.reads[0] in convs:
+            return reads[0]
+        return copy(step.layer, reads)
+
+    return rebuild(model, make)
+
+
+def _start_ranges(aware: Any, model: Any, samples: Any) -> None:
+    """Set each activation range to what the float network's layer of that name puts out."""
+    layers = [layer for layer in model.layers if f"quant_{layer.name}" in {w.name for w in aware.layers}]
+    probe = tf_keras.Model(model.inputs, [layer.output for layer in layers])
+    seen = {layer.name: out for layer, out in zip(layers, probe(samples), strict=True)}
+    for wrapper in aware.layers:
+        if type(wrapper).__name__ == "QuantizeLayer":
+            _assign(wrapper.quantizer_vars, samples)
+        elif wrapper.name.removeprefix("quant_") in seen:
+            for ranges in activation_ranges(wrapper):
+                _assign(ranges, seen[wrapper.name.removeprefix("quant_")])
+
+
+def activation_ranges(wrapper: Any) -> list[dict[str, Any]]:
+    """The range variables of what a wrapped layer puts out: of its output, or of its activation's output."""
+    if getattr(wrapper, "_output_quantizers", None):
+        return [wrapper._output_quantizer_vars]
+    found = (getattr(a, "_post_activation_vars", None) for a in getattr(wrapper, "_quantize_activations", ()))
+    return [ranges for ranges in found if ranges]
+
+
+def _assign(ranges: dict[str, Any], values: Any) -> None:
+    values = np.asarray(values)
+    ranges["min_var"].assign(min(values.min(), 0.0))
+    ranges["max_var"].assign(max(values.max(), 0.0))

@@ -1,0 +1,89 @@
+"""A small pen for ONNX graphs: nodes, constants and the grids' own pairs of QuantizeLinear and DequantizeLinear."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import onnx
+from onnx import TensorProto, helper, numpy_helper
+
+from keras_models.grid import Grid
+
+__all__ = ["IR_VERSION", "OPSET", "Graph"]
+
+# 21 is the first with 4-bit weights; ONNX Runtime 1.20 and later read it, JetPack 6's 1.23 among them.
+OPSET = 21
+IR_VERSION = 10
+
+Array = np.ndarray[Any, Any]
+
+
+class Graph:
+    """Nodes and constants, in the order they are written."""
+
+    def __init__(self) -> None:
+        self.nodes: list[Any] = []
+        self.constants: dict[str, Any] = {}
+
+    def node(self, kind: str, reads: list[str], makes: str, **attributes: Any) -> str:
+        """Add a node with one output; node and output share the name."""
+        self.nodes.append(helper.make_node(kind, reads, [makes], name=makes, **attributes))
+        return makes
+
+    def constant(self, name: str, array: Array) -> str:
+        """Add a constant; one of the same name must be the same."""
+        self.constants[name] = numpy_helper.from_array(np.ascontiguousarray(array), name)
+        return name
+
+    def rename(self, old: str, new: str) -> str:
+        """Give a tensor the name it has outside; whatever had that name inside gives it up."""
+        swap = {old: new, new: f"{new}_inside"} if old != new else {}
+        for node in self.nodes:
+            for names in (node.input, node.output):
+                names[:] = [swap.get(name, name) for name in names]
+        return new
+
+    def quantize(self, x: str, grid: Grid, name: str, *, saturate: bool = True) -> str:
+        """Round activations: stored as uint8 whatever the grid, its lowest level as 0.
+
+        A grid of fewer than 8 bits saturates at its own highest level: the clip is on whole numbers, so that the
+        convolution in front of it stays one of integers.
+        """
+        scale = self.constant(f"{name}_scale", grid.scale)
+        zero = self.constant(f"{name}_zero", np.uint8(grid.zero - grid.low))
+        q = self.node("QuantizeLinear", [x, scale, zero], f"{name}_q")
+        span = grid.high - grid.low
+        if saturate and span < np.iinfo(np.uint8).max:
+            limits = [self.constant(f"{name}_{end}", np.uint8(value)) for end, value in (("low", 0), ("high", span))]
+            q = self.node("Clip", [q, *limits], f"{name}_clipped")
+        return self.node("DequantizeLinear", [q, scale, zero], name)
+
+    def kernel(self, levels: Array, grid: Grid, name: str) -> str:
+        """A quantized kernel, channels first: int8, or packed in 4 bits and widened once, when the file is loaded."""
+        if grid.bits <= 4:
+            packed = helper.make_tensor(f"{name}_q4", TensorProto.INT4, levels.shape, levels.astype(np.int8).ravel())
+            self.constants[packed.name] = packed
+            q = self.node("Cast", [packed.name], f"{name}_q", to=TensorProto.INT8)
+        else:
+            q = self.constant(f"{name}_q", levels.astype(np.int8))
+        scale = self.constant(f"{name}_scale", grid.scale)
+        zero = self.constant(f"{name}_zero", np.zeros(grid.scale.shape, np.int8))
+        axis = {"axis": 0} if grid.scale.ndim else {}
+        return self.node("DequantizeLinear", [q, scale, zero], name, **axis)
+
+    def bias(self, levels: Array, scale: Array, name: str) -> str:
+        """A bias as whole steps of the sums it is added to."""
+        q = self.constant(f"{name}_q", levels)
+        step = self.constant(f"{name}_scale", np.broadcast_to(scale, levels.shape).astype(np.float32))
+        zero = self.constant(f"{name}_zero", np.zeros(levels.shape, np.int32))
+        return self.node("DequantizeLinear", [q, step, zero], name, axis=0)
+
+    def model(self, inputs: list[Any], outputs: list[Any], metadata: dict[str, str]) -> Any:
+        """The finished model, checked, every shape inferred."""
+        graph = helper.make_graph(self.nodes, "qk_unet", inputs, outputs, list(self.constants.values()))
+        model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", OPSET)], producer_name="qk-unet")
+        model.ir_version = IR_VERSION
+        helper.set_model_props(model, metadata)
+        onnx.checker.check_model(model, full_check=True)
+        return onnx.shape_inference.infer_shapes(model, check_type=True, strict_mode=True, data_prop=True)

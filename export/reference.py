@@ -1,0 +1,170 @@
+"""The integer reference: what a quantized network computes, defined to the last bit.
+
+The plain form run as whole numbers: int32 sums; times float32(s_x s_w / s_y); round half to even; add the zero
+point; clamp. The bias is a whole number on the grid s_x s_w. Everything else (LeakyReLU, a change of grid before a
+concatenation) is float32 arithmetic on the levels, then `Grid.quantize`: for 8 bits that is a table of 256 entries.
+ONNX Runtime's CPU kernels follow these rules; where an operator has another one, it is named here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import tf_keras
+
+from keras_models.graph import Step, outputs, steps
+from keras_models.grid import Grid
+from keras_models.hoist import moves
+from keras_models.layers import DepthToSpace
+from keras_models.lowered import Lowered
+from keras_models.quantize import Quantize
+from runtime.errors import UnknownLayer
+
+__all__ = ["Convolve", "bias_levels", "multiplier", "numpy_convolve", "reference", "tensorflow_convolve"]
+
+K = tf_keras.layers
+Array = np.ndarray[Any, Any]
+Convolve = Callable[[Array, Array, Any], Array]
+
+
+@dataclass(frozen=True)
+class Levels:
+    """Whole numbers on a grid."""
+
+    q: Array
+    grid: Grid
+
+    @property
+    def values(self) -> Array:
+        """The float32 numbers they stand for."""
+        return self.grid.dequantize(self.q)
+
+
+@dataclass(frozen=True)
+class Sums:
+    """What a convolution of levels adds up, in steps of input scale times kernel scale."""
+
+    q: Array
+    x: Grid
+    kernel: Grid
+
+    @property
+    def values(self) -> Array:
+        """The float32 numbers they stand for, as a dequantized convolution without a Quantize behind it gives them."""
+        return self.q.astype(np.float32) * (self.x.scale * self.kernel.scale)
+
+    def requantized(self, grid: Grid) -> Levels:
+        """ONNX Runtime's rule: one float32 multiplication, half to even, saturate."""
+        scaled = self.q.astype(np.float32) * multiplier(self.x, self.kernel, grid)
+        return Levels(np.clip(np.rint(scaled) + grid.zero, grid.low, grid.high).astype(np.int32), grid)
+
+
+def multiplier(x: Grid, kernel: Grid, y: Grid) -> Array:
+    """The float32 factor from sums to levels, in ONNX Runtime's order of operations."""
+    return np.asarray(x.scale * kernel.scale / y.scale, np.float32)
+
+
+def bias_levels(bias: Array, x: Grid, kernel: Grid) -> Array:
+    """A bias as the whole number of steps of the sums."""
+    steps_ = np.rint(bias.astype(np.float64) / (x.scale * kernel.scale).astype(np.float64))
+    limit = np.iinfo(np.int32)
+    return np.clip(steps_, limit.min, limit.max).astype(np.int32)
+
+
+def reference(lowered: Lowered, x: Array, *, convolve: Convolve | None = None) -> dict[str, Array]:
+    """Every tensor of the network, by layer name: whole numbers where the form has grids, float32 elsewhere."""
+    convolve = convolve or numpy_convolve
+    tensors: dict[int, Array | Levels | Sums] = {}
+    for step in steps(lowered.model):
+        reads = [tensors[tensor] for tensor in step.reads]
+        tensors[step.makes] = _step(step, reads, lowered.kernels, convolve) if reads else np.asarray(x, np.float32)
+    named = {step.name: tensors[step.makes] for step in steps(lowered.model)}
+    found = {name: value.q if isinstance(value, Levels | Sums) else value for name, value in named.items()}
+    ends = [tensors[tensor] for tensor in outputs(lowered.model)]
+    return found | {f"output{i}": _values(end) for i, end in enumerate(ends)}
+
+
+def _step(step: Step, reads: list[Any], kernels: Any, convolve: Convolve) -> Any:
+    """One layer, in the most exact form its inputs allow."""
+    layer, first = step.layer, reads[0]
+    if isinstance(layer, Quantize):
+        return first.requantized(layer.grid) if isinstance(first, Sums) else Levels(layer.grid.quantize(_values(first)), layer.grid)
+    if isinstance(layer, K.Conv2D | K.DepthwiseConv2D) and isinstance(first, Levels) and layer.name in kernels:
+        return _sums(layer, first, kernels[layer.name], convolve)
+    if moves(layer):
+        return _moved(layer, reads)
+    if isinstance(layer, K.ReLU) and isinstance(first, Sums) and layer.max_value is None:
+        return Sums(np.maximum(first.q, 0), first.x, first.kernel)
+    arrays = [_values(value) for value in reads]
+    return layer(arrays if len(arrays) > 1 else arrays[0]).numpy()
+
+
+def _sums(layer: Any, x: Levels, grid: Grid, convolve: Convolve) -> Sums:
+    kernel, bias = layer.get_weights()
+    sums = convolve(x.q - x.grid.zero, grid.quantize(kernel) - grid.zero, layer)
+    return Sums(sums + bias_levels(bias, x.grid, grid), x.grid, grid)
+
+
+def _moved(layer: Any, reads: list[Any]) -> Any:
+    """Movers work on whole numbers as they are, if all lie on one grid."""
+    first = reads[0]
+    if all(isinstance(value, Levels) and value.grid == first.grid for value in reads):
+        return Levels(_move(layer, [value.q for value in reads]), first.grid)
+    if isinstance(first, Sums) and len(reads) == 1 and not first.kernel.scale.ndim:
+        return Sums(_move(layer, [first.q]), first.x, first.kernel)
+    return _move(layer, [_values(value) for value in reads])
+
+
+def _move(layer: Any, arrays: list[Array]) -> Array:
+    x = arrays[0]
+    n, h, w, c = x.shape
+    match layer:
+        case K.Concatenate():
+            return np.concatenate(arrays, axis=-1)
+        case DepthToSpace(block=b):
+            return x.reshape(n, h, w, b, b, c // b**2).transpose(0, 1, 3, 2, 4, 5).reshape(n, h * b, w * b, c // b**2)
+        case K.MaxPooling2D(pool_size=(b, _)) if layer.strides == layer.pool_size == (b, b):
+            return x[:, : h // b * b, : w // b * b].reshape(n, h // b, b, w // b, b, c).max(axis=(2, 4))
+        case K.UpSampling2D(size=(up, across)):
+            return x.repeat(up, axis=1).repeat(across, axis=2)
+    raise UnknownLayer(layer.name, type(layer).__name__, "the integer reference")
+
+
+def _values(value: Any) -> Array:
+    return value.values if isinstance(value, Levels | Sums) else value
+
+
+def numpy_convolve(x: Array, kernel: Array, layer: Any) -> Array:
+    """The sums of a convolution of whole numbers, one kernel position after the other; exact in int64."""
+    (kh, kw), (sh, sw), (dh, dw) = kernel.shape[:2], layer.strides, layer.dilation_rate
+    n, h, w, _ = x.shape
+    rows, columns = -(-h // sh), -(-w // sw)
+    before_h, before_w = (max((k - 1) * d + 1 - s, 0) // 2 for k, s, d in ((kh, sh, dh), (kw, sw, dw)))
+    padded = np.pad(x, ((0, 0), (before_h, kh * dh), (before_w, kw * dw), (0, 0)))
+    depthwise = isinstance(layer, K.DepthwiseConv2D)
+    total: Array = np.zeros((n, rows, columns, kernel.shape[2] if depthwise else kernel.shape[3]), np.int64)
+    for i in range(kh):
+        for j in range(kw):
+            part = padded[:, i * dh : i * dh + rows * sh : sh, j * dw : j * dw + columns * sw : sw]
+            # float64 holds these products and their sums exactly (below 2^53), and has a fast matmul.
+            part = part * kernel[i, j, :, 0] if depthwise else part.astype(np.float64) @ kernel[i, j].astype(np.float64)
+            total += part.astype(np.int64)
+    return total
+
+
+def tensorflow_convolve(x: Array, kernel: Array, layer: Any) -> Array:
+    """The same sums by TensorFlow, in float64: exact as long as they stay below 2^53."""
+    import tensorflow as tf
+
+    run = tf.nn.depthwise_conv2d if isinstance(layer, K.DepthwiseConv2D) else tf.nn.conv2d
+    sums = run(
+        tf.constant(x, tf.float64),
+        tf.constant(kernel, tf.float64),
+        strides=[1, *layer.strides, 1],
+        padding="SAME",
+        dilations=list(layer.dilation_rate),
+    )
+    return sums.numpy().astype(np.int64)

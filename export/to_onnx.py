@@ -1,0 +1,157 @@
+"""The ONNX writer: a walk over the plain form, channels first, grids as explicit Q/DQ pairs, no Transpose at all."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tf_keras
+from onnx import TensorProto, helper
+
+from export.onnx_graph import Graph
+from export.reference import bias_levels
+from keras_models.graph import Step, outputs, steps
+from keras_models.hoist import grids, hoisted, moves
+from keras_models.layers import AlignedUpsample, DepthToSpace
+from keras_models.lowered import Lowered
+from keras_models.quantize import Quantize
+from keras_models.shuffle import shuffled
+from runtime.atomic import writing
+from runtime.contract import Contract
+from runtime.errors import UnknownLayer
+
+__all__ = ["CONTRACT", "to_onnx"]
+
+K = tf_keras.layers
+CONTRACT = "qk_unet.contract"
+
+
+def to_onnx(lowered: Lowered, contract: Contract, path: str | Path) -> None:
+    """Write a network in the plain form; nothing is written unless every layer is known."""
+    lowered = hoisted(shuffled(lowered.check()))
+    walk = steps(lowered.model)
+    graph, known = Graph(), grids(walk)
+    tensors: dict[int, str] = {}
+    for step in walk:
+        reads = [tensors[tensor] for tensor in step.reads]
+        if not reads:
+            tensors[step.makes] = step.name
+            continue
+        grid, after = known[step.reads[0]], known[step.makes]
+        made = _write(graph, step.layer, reads, grid, lowered)
+        if moves(step.layer) and after is not None:
+            # Rounding again to the same grid changes nothing, and tells the engine that whole numbers may move.
+            made = graph.quantize(made, after, f"{step.name}_same", saturate=False)
+        tensors[step.makes] = made
+    ends = [graph.rename(tensors[t], name) for t, name in zip(outputs(lowered.model), contract.exits, strict=True)]
+    text = replace(contract, layout="NCHW").to_json()
+    model = graph.model([_input(lowered.model)], [_output(end, contract) for end in ends], {CONTRACT: text})
+    with writing(path) as file:
+        file.write(model.SerializeToString())
+
+
+def _input(model: Any) -> Any:
+    channels = model.inputs[0].shape[-1]
+    return helper.make_tensor_value_info(model.input_names[0], TensorProto.FLOAT, ["batch", channels, "height", "width"])
+
+
+def _output(name: str, contract: Contract) -> Any:
+    sides = [f"{name}_height", f"{name}_width"]
+    return helper.make_tensor_value_info(name, TensorProto.FLOAT, ["batch", contract.channels, *sides])
+
+
+def _write(graph: Graph, layer: Any, reads: list[str], grid: Any, lowered: Lowered) -> str:
+    """One layer; returns the name of the tensor it makes, which is the layer's."""
+    name, x = layer.name, reads[0]
+    match layer:
+        case Quantize():
+            return graph.quantize(x, layer.grid, name)
+        case K.Conv2D() | K.DepthwiseConv2D():
+            return _convolution(graph, layer, x, grid, lowered)
+        case K.ReLU(max_value=None, negative_slope=slope, threshold=threshold) if not slope and not threshold:
+            # ONNX Runtime has an integer kernel for a leaky ReLU, any slope, and none for this one.
+            return graph.node("Relu", [x], name) if grid is None else graph.node("LeakyRelu", [x], name, alpha=0.0)
+        case K.LeakyReLU():
+            return graph.node("LeakyRelu", [x], name, alpha=float(layer.alpha))
+        case K.Activation():
+            return _activation(graph, layer, x)
+        case K.MaxPooling2D(pool_size=pool, strides=strides) if pool == strides:
+            return graph.node("MaxPool", [x], name, kernel_shape=list(pool), strides=list(strides))
+        case K.UpSampling2D() | AlignedUpsample():
+            return _enlarged(graph, layer, x)
+        case K.GlobalAveragePooling2D(keepdims=True):
+            return graph.node("GlobalAveragePool", [x], name)
+        case K.Concatenate(axis=-1):
+            return graph.node("Concat", reads, name, axis=1)
+        case K.Add() if len(reads) == 2:
+            return graph.node("Add", reads, name)
+        case K.Multiply() if len(reads) == 2:
+            return graph.node("Mul", reads, name)
+        case DepthToSpace():
+            return graph.node("DepthToSpace", [x], name, blocksize=layer.block, mode="DCR")
+    raise UnknownLayer(name, type(layer).__name__, "the ONNX writer")
+
+
+def _convolution(graph: Graph, layer: Any, x: str, grid: Any, lowered: Lowered) -> str:
+    """Conv, its kernel turned to channels first; quantized where the kernel and its input both have a grid."""
+    kernel, *biases = layer.get_weights()
+    depthwise = isinstance(layer, K.DepthwiseConv2D)
+    outs = kernel.shape[2] if depthwise else kernel.shape[3]
+    bias = biases[0] if biases else np.zeros(outs, np.float32)
+    turn = (2, 3, 0, 1) if depthwise else (3, 2, 0, 1)
+    own = lowered.kernels.get(layer.name)
+    names = [f"{layer.name}_kernel", f"{layer.name}_bias"]
+    if own is not None:
+        weights = graph.kernel(own.quantize(kernel).transpose(turn), own, names[0])
+    else:
+        weights = graph.constant(names[0], kernel.transpose(turn))
+    if own is not None and grid is not None:
+        shift = graph.bias(bias_levels(np.broadcast_to(bias, outs), grid, own), grid.scale * own.scale, names[1])
+    else:
+        shift = graph.constant(names[1], bias)
+    attributes = {"group": outs} if depthwise else {}
+    return graph.node("Conv", [x, weights, shift], layer.name, **attributes, **_window(layer))
+
+
+def _window(layer: Any) -> dict[str, list[int]]:
+    """Strides, dilations and pads: TensorFlow's "same", for sides the stride divides."""
+    reach = [(k - 1) * d + 1 for k, d in zip(layer.kernel_size, layer.dilation_rate, strict=True)]
+    if layer.padding != "same" and reach != list(layer.strides):
+        raise UnknownLayer(layer.name, f"{type(layer).__name__} with padding {layer.padding!r}", "the ONNX writer")
+    total = [max(r - s, 0) for r, s in zip(reach, layer.strides, strict=True)]
+    before = [t // 2 for t in total]
+    return {
+        "kernel_shape": list(layer.kernel_size),
+        "strides": list(layer.strides),
+        "dilations": list(layer.dilation_rate),
+        "pads": before + [t - b for t, b in zip(total, before, strict=True)],
+    }
+
+
+def _activation(graph: Graph, layer: Any, x: str) -> str:
+    kind = tf_keras.activations.serialize(layer.activation)
+    match kind:
+        case "linear":
+            return graph.node("Identity", [x], layer.name)
+        case "relu" | "sigmoid":
+            return graph.node(kind.capitalize(), [x], layer.name)
+        case "silu" | "swish":
+            return graph.node("Mul", [x, graph.node("Sigmoid", [x], f"{layer.name}_gate")], layer.name)
+    raise UnknownLayer(layer.name, f"Activation {kind}", "the ONNX writer")
+
+
+def _enlarged(graph: Graph, layer: Any, x: str) -> str:
+    """Resize, in the coordinates of the Keras layer."""
+    if isinstance(layer, AlignedUpsample):
+        factors, how = (layer.factor, layer.factor), {"mode": "linear", "coordinate_transformation_mode": "align_corners"}
+    elif layer.interpolation == "nearest":
+        how = {"mode": "nearest", "coordinate_transformation_mode": "asymmetric", "nearest_mode": "floor"}
+        factors = layer.size
+    elif layer.interpolation == "bilinear":
+        factors, how = layer.size, {"mode": "linear", "coordinate_transformation_mode": "half_pixel"}
+    else:
+        raise UnknownLayer(layer.name, f"UpSampling2D by {layer.interpolation}", "the ONNX writer")
+    scales = graph.constant(f"{layer.name}_factors", np.array([1, 1, *factors], np.float32))
+    return graph.node("Resize", [x, "", scales], layer.name, **how)

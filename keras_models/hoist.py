@@ -1,0 +1,108 @@
+"""Quantize moves up to where numbers are made, so that everything between two convolutions is whole numbers.
+
+Rounding commutes with what only moves or picks values: MaxPooling2D, DepthToSpace, nearest UpSampling2D and
+Concatenate. A ReLU in front of a grid that begins at zero does what the grid's own saturation does, and goes.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any
+
+import tf_keras
+
+from keras_models.graph import Step, outputs, steps
+from keras_models.grid import Grid
+from keras_models.layers import DepthToSpace
+from keras_models.lowered import Lowered
+from keras_models.quantize import Quantize
+from keras_models.rewrite import copy, rebuild
+
+__all__ = ["grids", "hoisted", "moves"]
+
+K = tf_keras.layers
+
+
+def moves(layer: Any) -> bool:
+    """Whether a layer's outputs are some of its inputs, in another place."""
+    return isinstance(layer, K.MaxPooling2D | DepthToSpace | K.Concatenate) or (
+        isinstance(layer, K.UpSampling2D) and layer.interpolation == "nearest"
+    )
+
+
+def grids(walk: list[Step]) -> dict[int, Grid | None]:
+    """The grid that each tensor is known to lie on."""
+    found: dict[int, Grid | None] = {}
+    for step in walk:
+        reads = {found[tensor] for tensor in step.reads}
+        one = reads.pop() if len(reads) == 1 else None
+        found[step.makes] = step.layer.grid if isinstance(step.layer, Quantize) else one if moves(step.layer) else None
+    return found
+
+
+def hoisted(lowered: Lowered) -> Lowered:
+    """The same function with every Quantize as far up as it goes."""
+    model = lowered.model
+    while (wanted := _wanted(model)) is not None:
+        model = _lifted(model, *wanted)
+    return Lowered(_without_idle(model), lowered.kernels)
+
+
+def _wanted(model: Any) -> tuple[int, Quantize] | None:
+    """The first mover whose output is rounded though an input of it is not: its output's number and the Quantize."""
+    walk, known = steps(model), grids(steps(model))
+    makers = {step.makes: step for step in walk}
+    readers = _readers(model, walk)
+    for step in walk:
+        if not isinstance(step.layer, Quantize):
+            continue
+        mover = makers[step.reads[0]]
+        bare = any(known[tensor] is None for tensor in mover.reads)
+        if moves(mover.layer) and bare and readers[mover.makes] == 1:
+            return mover.makes, step.layer
+    return None
+
+
+def _lifted(model: Any, number: int, rounding: Quantize) -> Any:
+    """The Quantize behind tensor `number` moved in front of the mover that makes it."""
+    known = grids(steps(model))
+
+    def make(step: Step, reads: list[Any]) -> Any:
+        if step.makes == number:
+            bare = [i for i, tensor in enumerate(step.reads) if known[tensor] is None]
+            for i in bare:
+                name = rounding.name if len(step.reads) == 1 else f"{rounding.name}_{i}"
+                reads[i] = Quantize(rounding.grid, name=name)(reads[i])
+            if len(bare) == len(reads):
+                return copy(step.layer, reads)
+            return Quantize(rounding.grid, name=rounding.name)(copy(step.layer, reads))
+        if step.layer is rounding:
+            return reads[0]
+        return copy(step.layer, reads)
+
+    return rebuild(model, make)
+
+
+def _without_idle(model: Any) -> Any:
+    """No Quantize on the grid its input already lies on, no ReLU in front of a grid that begins at zero."""
+    walk, known = steps(model), grids(steps(model))
+    readers = _readers(model, walk)
+    rounded = {step.reads[0]: step.layer.grid for step in walk if isinstance(step.layer, Quantize)}
+
+    def make(step: Step, reads: list[Any]) -> Any:
+        match step.layer:
+            case Quantize() as layer if known[step.reads[0]] == layer.grid:
+                return reads[0]
+            case K.ReLU() as layer if layer.max_value is None and not layer.negative_slope and not layer.threshold:
+                grid = rounded.get(step.makes)
+                # Behind another grid it stays: two roundings in a row would be taken for one by ONNX Runtime.
+                bare = known[step.reads[0]] is None
+                if bare and grid is not None and grid.zero == grid.low and readers[step.makes] == 1:
+                    return reads[0]
+        return copy(step.layer, reads)
+
+    return rebuild(model, make)
+
+
+def _readers(model: Any, walk: list[Step]) -> Counter[int]:
+    return Counter([tensor for step in walk for tensor in step.reads] + outputs(model))

@@ -1,0 +1,116 @@
+"""TFMOT's quantization-aware models (Jacob et al., 2018) in the plain form: wrappers off, what they did written out.
+
+A kernel becomes what its fake quantizer made of it. Where TFMOT left a BatchNorm unquantized behind a convolution
+it meant it to be folded, and scaling a channel scales its grid: the folded kernel still lies on levels.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import tf_keras
+
+from keras_models.fold import Norm, fold, norm_as_depthwise, with_weights
+from keras_models.graph import Step, steps, unwrap
+from keras_models.grid import Grid
+from keras_models.lowered import Lowered
+from keras_models.quantize import Quantize
+from keras_models.rewrite import copy, rebuild
+from quant.qat import activation_ranges
+
+__all__ = ["lower_tfmot"]
+
+K = tf_keras.layers
+CONVS = (K.Conv2D, K.DepthwiseConv2D, K.Conv2DTranspose)
+
+
+def lower_tfmot(model: Any) -> Lowered:
+    """The same function, up to rounding ties, in plain layers."""
+    walk = steps(model)
+    makers = {step.makes: step for step in walk}
+    norms = {
+        step.reads[0]: unwrap(step.layer)
+        for step in walk
+        if isinstance(unwrap(step.layer), K.BatchNormalization) and _can_fold(makers[step.reads[0]])
+    }
+    kernels: dict[str, Grid] = {}
+
+    def make(step: Step, reads: list[Any]) -> Any:
+        layer = unwrap(step.layer)
+        if type(layer).__name__ == "QuantizeLayer":
+            return _rounded(reads[0], _range(step.layer.quantizer_vars), "raw")
+        if type(layer) in CONVS:
+            x = _convolution(step, norms.get(step.makes), kernels)(reads[0])
+            if _is_relu(layer.activation):
+                x = K.ReLU(name=f"{layer.name}_relu")(x)
+        elif isinstance(layer, K.BatchNormalization):
+            x = reads[0] if step.reads[0] in norms else norm_as_depthwise(layer)(reads[0])
+        elif isinstance(layer, K.Dropout):
+            x = reads[0]
+        else:
+            x = copy(layer, reads)
+        return _rounded(x, _output_grid(step.layer), layer.name)
+
+    return Lowered(rebuild(model, make), kernels).check()
+
+
+def _can_fold(maker: Step) -> bool:
+    """Whether a step is a convolution with no quantizer behind it."""
+    return type(unwrap(maker.layer)) in CONVS and _output_grid(maker.layer) is None
+
+
+def _convolution(step: Step, norm: Any, kernels: dict[str, Grid]) -> Any:
+    """The plain convolution whose kernel lies where the quantizer put it, the norm behind it folded in."""
+    layer, (kernel, grid) = unwrap(step.layer), _kernel(step.layer)
+    bias = layer.bias.numpy() if layer.use_bias else np.zeros(1, np.float32)
+    axis = -1 if type(layer) is K.Conv2D else 2
+    if norm is not None:
+        folding = Norm.of(norm)
+        kernel, bias = fold(kernel, bias, folding, axis=axis)
+        grid = grid and _scaled(grid, folding.gain, axis)
+    if grid is not None:
+        # Onto the levels to the last bit: the folding above rounds.
+        kernel = grid.dequantize(grid.quantize(kernel))
+        kernels[layer.name] = grid
+    channels = kernel.shape[axis]
+    twin = type(layer).from_config({**layer.get_config(), "use_bias": True, "activation": "linear"})
+    return with_weights(twin, kernel, np.broadcast_to(bias, channels))
+
+
+def _is_relu(activation: Any) -> bool:
+    """Whether a convolution's own activation, TFMOT's wrapping taken off, is a ReLU."""
+    return getattr(activation, "activation", activation) is tf_keras.activations.relu
+
+
+def _kernel(wrapper: Any) -> tuple[np.ndarray[Any, Any], Grid | None]:
+    """The kernel as inference sees it, and its grid: symmetric, narrow, one scale or one a channel."""
+    if not getattr(wrapper, "_weight_vars", None):
+        return unwrap(wrapper).get_weights()[0], None
+    ((weight, quantizer, ranges),) = wrapper._weight_vars
+    kernel = quantizer(weight, False, weights=ranges).numpy()
+    high = np.maximum(np.abs(ranges["min_var"].numpy()), np.abs(ranges["max_var"].numpy()))
+    scale = high / np.float32((1 << (quantizer.num_bits - 1)) - 1)
+    one = scale.size == 1
+    return kernel, Grid(scale.reshape(()) if one else scale, 0, quantizer.num_bits, signed=True, narrow=True)
+
+
+def _scaled(grid: Grid, gain: np.ndarray[Any, Any], axis: int) -> Grid:
+    """The grid of a kernel whose channels were scaled; a dead channel keeps a scale it can be divided by."""
+    size = np.abs(gain)
+    return replace(grid, scale=np.where(size > 0, grid.scale * size, grid.scale), axis=axis)
+
+
+def _output_grid(wrapper: Any) -> Grid | None:
+    """The grid of what a wrapped layer puts out, if TFMOT rounds it."""
+    ranges = activation_ranges(wrapper)
+    return _range(ranges[0]) if ranges else None
+
+
+def _range(ranges: dict[str, Any]) -> Grid:
+    return Grid.from_range(ranges["min_var"].numpy(), ranges["max_var"].numpy())
+
+
+def _rounded(x: Any, grid: Grid | None, name: str) -> Any:
+    return x if grid is None else Quantize(grid, name=f"{name}_grid")(x)

@@ -33,7 +33,7 @@ class Graph:
 
     def constant(self, name: str, array: Array) -> str:
         """Add a constant; one of the same name must be the same."""
-        self.constants[name] = numpy_helper.from_array(np.ascontiguousarray(array), name)
+        self.constants[name] = numpy_helper.from_array(np.array(array, order="C"), name)
         return name
 
     def rename(self, old: str, new: str) -> str:
@@ -60,17 +60,32 @@ class Graph:
         return self.node("DequantizeLinear", [q, scale, zero], name)
 
     def kernel(self, levels: Array, grid: Grid, name: str) -> str:
-        """A quantized kernel, channels first: int8, or packed in 4 bits and widened once, when the file is loaded."""
+        """A kernel on a grid for a convolution of whole numbers: int8, from 4 bits widened when the file is loaded."""
+        q = self._packed(levels, grid, f"{name}_q")
         if grid.bits <= 4:
-            packed = helper.make_tensor(f"{name}_q4", TensorProto.INT4, levels.shape, levels.astype(np.int8).ravel())
-            self.constants[packed.name] = packed
-            q = self.node("Cast", [packed.name], f"{name}_q", to=TensorProto.INT8)
-        else:
-            q = self.constant(f"{name}_q", levels.astype(np.int8))
+            q = self.node("Cast", [q], f"{name}_wide", to=TensorProto.INT8)
         scale = self.constant(f"{name}_scale", grid.scale)
         zero = self.constant(f"{name}_zero", np.zeros(grid.scale.shape, np.int8))
         axis = {"axis": 0} if grid.scale.ndim else {}
         return self.node("DequantizeLinear", [q, scale, zero], name, **axis)
+
+    def float_kernel(self, levels: Array, grid: Grid, name: str) -> str:
+        """A kernel on a grid for a convolution in float: Cast and Mul are done once, when the file is loaded.
+
+        A DequantizeLinear would be kept for an integer kernel that never comes, and run with every frame.
+        """
+        q = self._packed(levels, grid, f"{name}_q")
+        shape = [-1, *[1] * (levels.ndim - 1)] if grid.scale.ndim else []
+        wide = self.node("Cast", [q], f"{name}_wide", to=TensorProto.FLOAT)
+        return self.node("Mul", [wide, self.constant(f"{name}_scale", grid.scale.reshape(shape))], name)
+
+    def _packed(self, levels: Array, grid: Grid, name: str) -> str:
+        """Levels as int8, two to a byte if they have 4 bits or fewer."""
+        levels = levels.astype(np.int8)
+        if grid.bits > 4:
+            return self.constant(name, levels)
+        self.constants[name] = helper.make_tensor(name, TensorProto.INT4, levels.shape, levels.ravel())
+        return name
 
     def bias(self, levels: Array, scale: Array, name: str) -> str:
         """A bias as whole steps of the sums it is added to."""

@@ -9,15 +9,16 @@ ONNX Runtime's CPU kernels follow these rules; where an operator has another one
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import tf_keras
 
+from keras_models.fixed_point import FixedPoint, fixed
 from keras_models.graph import Step, outputs, steps
 from keras_models.grid import Grid
-from keras_models.hoist import moves
+from keras_models.hoist import moves, requantized
 from keras_models.layers import DepthToSpace
 from keras_models.lowered import Lowered
 from keras_models.quantize import Quantize
@@ -26,6 +27,7 @@ from runtime.errors import UnknownLayer
 __all__ = ["Convolve", "bias_levels", "multiplier", "numpy_convolve", "reference", "tensorflow_convolve"]
 
 K = tf_keras.layers
+CONVS = (K.Conv2D, K.DepthwiseConv2D)
 Array = np.ndarray[Any, Any]
 Convolve = Callable[[Array, Array, Any], Array]
 
@@ -56,6 +58,13 @@ class Sums:
         """The float32 numbers they stand for, as a dequantized convolution without a Quantize behind it gives them."""
         return self.q.astype(np.float32) * (self.x.scale * self.kernel.scale)
 
+    def biased(self, layer: Any, *, whole: bool) -> Sums | Array:
+        """The sums with the bias: as a whole number if they are rounded next, else in float32, as it was trained."""
+        bias = layer.get_weights()[1] if layer.use_bias else np.zeros(1, np.float32)
+        if whole:
+            return replace(self, q=self.q + bias_levels(bias, self.x, self.kernel))
+        return self.values + bias
+
     def requantized(self, grid: Grid) -> Levels:
         """ONNX Runtime's rule: one float32 multiplication, half to even, saturate."""
         scaled = self.q.astype(np.float32) * multiplier(self.x, self.kernel, grid)
@@ -77,10 +86,14 @@ def bias_levels(bias: Array, x: Grid, kernel: Grid) -> Array:
 def reference(lowered: Lowered, x: Array, *, convolve: Convolve | None = None) -> dict[str, Array]:
     """Every tensor of the network, by layer name: whole numbers where the form has grids, float32 elsewhere."""
     convolve = convolve or numpy_convolve
+    inner = requantized(lowered.model)
     tensors: dict[int, Array | Levels | Sums] = {}
     for step in steps(lowered.model):
         reads = [tensors[tensor] for tensor in step.reads]
-        tensors[step.makes] = _step(step, reads, lowered.kernels, convolve) if reads else np.asarray(x, np.float32)
+        made = _step(step, reads, lowered.kernels, convolve) if reads else np.asarray(x, np.float32)
+        if isinstance(made, Sums) and isinstance(step.layer, CONVS):
+            made = made.biased(step.layer, whole=step.makes in inner)
+        tensors[step.makes] = made
     named = {step.name: tensors[step.makes] for step in steps(lowered.model)}
     found = {name: value.q if isinstance(value, Levels | Sums) else value for name, value in named.items()}
     ends = [tensors[tensor] for tensor in outputs(lowered.model)]
@@ -91,21 +104,21 @@ def _step(step: Step, reads: list[Any], kernels: Any, convolve: Convolve) -> Any
     """One layer, in the most exact form its inputs allow."""
     layer, first = step.layer, reads[0]
     if isinstance(layer, Quantize):
-        return first.requantized(layer.grid) if isinstance(first, Sums) else Levels(layer.grid.quantize(_values(first)), layer.grid)
-    if isinstance(layer, K.Conv2D | K.DepthwiseConv2D) and isinstance(first, Levels) and layer.name in kernels:
-        return _sums(layer, first, kernels[layer.name], convolve)
+        if isinstance(first, Sums):
+            return first.requantized(layer.grid)
+        return Levels(layer.grid.quantize(_values(first)), layer.grid)
+    if isinstance(layer, CONVS) and isinstance(first, Levels) and layer.name in kernels:
+        grid = kernels[layer.name]
+        sums = convolve(first.q - first.grid.zero, grid.quantize(layer.get_weights()[0]) - grid.zero, layer)
+        return Sums(sums, first.grid, grid)
     if moves(layer):
         return _moved(layer, reads)
     if isinstance(layer, K.ReLU) and isinstance(first, Sums) and layer.max_value is None:
         return Sums(np.maximum(first.q, 0), first.x, first.kernel)
     arrays = [_values(value) for value in reads]
+    if isinstance(layer, FixedPoint):
+        return Levels(layer.grid.quantize(fixed(arrays[0], layer.integer, layer.fraction)), layer.grid)
     return layer(arrays if len(arrays) > 1 else arrays[0]).numpy()
-
-
-def _sums(layer: Any, x: Levels, grid: Grid, convolve: Convolve) -> Sums:
-    kernel, bias = layer.get_weights()
-    sums = convolve(x.q - x.grid.zero, grid.quantize(kernel) - grid.zero, layer)
-    return Sums(sums + bias_levels(bias, x.grid, grid), x.grid, grid)
 
 
 def _moved(layer: Any, reads: list[Any]) -> Any:
@@ -113,8 +126,6 @@ def _moved(layer: Any, reads: list[Any]) -> Any:
     first = reads[0]
     if all(isinstance(value, Levels) and value.grid == first.grid for value in reads):
         return Levels(_move(layer, [value.q for value in reads]), first.grid)
-    if isinstance(first, Sums) and len(reads) == 1 and not first.kernel.scale.ndim:
-        return Sums(_move(layer, [first.q]), first.x, first.kernel)
     return _move(layer, [_values(value) for value in reads])
 
 

@@ -12,8 +12,9 @@ from onnx import TensorProto, helper
 
 from export.onnx_graph import Graph
 from export.reference import bias_levels
+from keras_models.fixed_point import FixedPoint
 from keras_models.graph import Step, outputs, steps
-from keras_models.hoist import grids, hoisted, moves
+from keras_models.hoist import grids, hoisted, moves, requantized
 from keras_models.layers import AlignedUpsample, DepthToSpace
 from keras_models.lowered import Lowered
 from keras_models.quantize import Quantize
@@ -21,18 +22,18 @@ from keras_models.shuffle import shuffled
 from runtime.atomic import writing
 from runtime.contract import Contract
 from runtime.errors import UnknownLayer
+from runtime.ort import CONTRACT
 
-__all__ = ["CONTRACT", "to_onnx"]
+__all__ = ["to_onnx"]
 
 K = tf_keras.layers
-CONTRACT = "qk_unet.contract"
 
 
 def to_onnx(lowered: Lowered, contract: Contract, path: str | Path) -> None:
     """Write a network in the plain form; nothing is written unless every layer is known."""
     lowered = hoisted(shuffled(lowered.check()))
     walk = steps(lowered.model)
-    graph, known = Graph(), grids(walk)
+    graph, known, inner = Graph(), grids(walk), requantized(lowered.model)
     tensors: dict[int, str] = {}
     for step in walk:
         reads = [tensors[tensor] for tensor in step.reads]
@@ -40,6 +41,8 @@ def to_onnx(lowered: Lowered, contract: Contract, path: str | Path) -> None:
             tensors[step.makes] = step.name
             continue
         grid, after = known[step.reads[0]], known[step.makes]
+        if step.makes not in inner and isinstance(step.layer, K.Conv2D | K.DepthwiseConv2D):
+            grid = None  # its sums are wanted in float
         made = _write(graph, step.layer, reads, grid, lowered)
         if moves(step.layer) and after is not None:
             # Rounding again to the same grid changes nothing, and tells the engine that whole numbers may move.
@@ -68,6 +71,8 @@ def _write(graph: Graph, layer: Any, reads: list[str], grid: Any, lowered: Lower
     match layer:
         case Quantize():
             return graph.quantize(x, layer.grid, name)
+        case FixedPoint():
+            return _fixed_point(graph, layer, x)
         case K.Conv2D() | K.DepthwiseConv2D():
             return _convolution(graph, layer, x, grid, lowered)
         case K.ReLU(max_value=None, negative_slope=slope, threshold=threshold) if not slope and not threshold:
@@ -103,13 +108,15 @@ def _convolution(graph: Graph, layer: Any, x: str, grid: Any, lowered: Lowered) 
     turn = (2, 3, 0, 1) if depthwise else (3, 2, 0, 1)
     own = lowered.kernels.get(layer.name)
     names = [f"{layer.name}_kernel", f"{layer.name}_bias"]
-    if own is not None:
-        weights = graph.kernel(own.quantize(kernel).transpose(turn), own, names[0])
-    else:
-        weights = graph.constant(names[0], kernel.transpose(turn))
     if own is not None and grid is not None:
+        weights = graph.kernel(own.quantize(kernel).transpose(turn), own, names[0])
         shift = graph.bias(bias_levels(np.broadcast_to(bias, outs), grid, own), grid.scale * own.scale, names[1])
     else:
+        weights = (
+            graph.constant(names[0], kernel.transpose(turn))
+            if own is None
+            else graph.float_kernel(own.quantize(kernel).transpose(turn), own, names[0])
+        )
         shift = graph.constant(names[1], bias)
     attributes = {"group": outs} if depthwise else {}
     return graph.node("Conv", [x, weights, shift], layer.name, **attributes, **_window(layer))
@@ -140,6 +147,25 @@ def _activation(graph: Graph, layer: Any, x: str) -> str:
         case "silu" | "swish":
             return graph.node("Mul", [x, graph.node("Sigmoid", [x], f"{layer.name}_gate")], layer.name)
     raise UnknownLayer(layer.name, f"Activation {kind}", "the ONNX writer")
+
+
+def _fixed_point(graph: Graph, layer: Any, x: str) -> str:
+    """The paper's quantizer, step by step in float: exact, since every number is a multiple of a power of two."""
+    name = layer.name
+
+    def rounded(part: str, bits: int, name: str) -> str:
+        steps_ = graph.constant(f"{name}_steps", np.float32(1 << bits))
+        ends = [graph.constant(f"{name}_low", np.float32(0)), graph.constant(f"{name}_high", np.float32((1 << bits) - 1))]
+        scaled = graph.node("Mul", [graph.node("Clip", [part, *ends], f"{name}_clip"), steps_], f"{name}_scaled")
+        return graph.node("Div", [graph.node("Round", [scaled], f"{name}_round"), steps_], name)
+
+    size = graph.node("Abs", [x], f"{name}_size")
+    whole = graph.node("Floor", [size], f"{name}_floor")
+    fraction = graph.node("Sub", [size, whole], f"{name}_rest")
+    parts = [rounded(whole, layer.integer, f"{name}_whole"), rounded(fraction, layer.fraction, f"{name}_fraction")]
+    sign = graph.node("Sign", [x], f"{name}_sign")
+    made = graph.node("Mul", [sign, graph.node("Add", parts, f"{name}_sum")], f"{name}_value")
+    return graph.quantize(made, layer.grid, name)
 
 
 def _enlarged(graph: Graph, layer: Any, x: str) -> str:

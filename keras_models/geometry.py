@@ -31,7 +31,14 @@ POINTWISE = (
     K.GaussianNoise, K.Rescaling, K.Add, K.Subtract, K.Multiply, K.Average, K.Maximum, K.Minimum, K.Concatenate,
 )  # fmt: skip
 # The same, from libraries that counting does not import.
-POINTWISE_NAMES = ("QuantizeLayer", "QActivation", "QAdaptiveActivation", "QBatchNormalization", "Quantize")
+POINTWISE_NAMES = (
+    "QuantizeLayer",
+    "QActivation",
+    "QAdaptiveActivation",
+    "QBatchNormalization",
+    "Quantize",
+    "FixedPoint",
+)
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ from typing import Any
 
 import tf_keras
 
+from keras_models.fixed_point import FixedPoint
 from keras_models.graph import Step, outputs, steps
 from keras_models.grid import Grid
 from keras_models.layers import DepthToSpace
@@ -18,7 +19,7 @@ from keras_models.lowered import Lowered
 from keras_models.quantize import Quantize
 from keras_models.rewrite import copy, rebuild
 
-__all__ = ["grids", "hoisted", "moves"]
+__all__ = ["grids", "hoisted", "moves", "requantized"]
 
 K = tf_keras.layers
 
@@ -36,13 +37,27 @@ def grids(walk: list[Step]) -> dict[int, Grid | None]:
     for step in walk:
         reads = {found[tensor] for tensor in step.reads}
         one = reads.pop() if len(reads) == 1 else None
-        found[step.makes] = step.layer.grid if isinstance(step.layer, Quantize) else one if moves(step.layer) else None
+        rounds = isinstance(step.layer, Quantize | FixedPoint)
+        found[step.makes] = step.layer.grid if rounds else one if moves(step.layer) else None
     return found
+
+
+def requantized(model: Any) -> set[int]:
+    """The tensors whose only reader is a Quantize, or a ReLU with that only reader: sums that are never seen as such."""
+    walk = steps(model)
+    readers = _readers(model, walk)
+    rounded = {step.reads[0] for step in walk if isinstance(step.layer, Quantize)}
+    relus = {step.reads[0] for step in walk if type(step.layer) is K.ReLU and step.makes in rounded & _single(readers)}
+    return (rounded | relus) & _single(readers)
+
+
+def _single(readers: Counter[int]) -> set[int]:
+    return {tensor for tensor, count in readers.items() if count == 1}
 
 
 def hoisted(lowered: Lowered) -> Lowered:
     """The same function with every Quantize as far up as it goes."""
-    model = lowered.model
+    model = _without_idle(lowered.model)
     while (wanted := _wanted(model)) is not None:
         model = _lifted(model, *wanted)
     return Lowered(_without_idle(model), lowered.kernels)

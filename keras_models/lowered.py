@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import tf_keras
 
+from keras_models.fixed_point import FixedPoint
 from keras_models.graph import steps
 from keras_models.grid import Grid
 from keras_models.layers import AlignedUpsample, DepthToSpace
@@ -27,6 +28,7 @@ K = tf_keras.layers
 PLAIN = (
     K.InputLayer, K.Conv2D, K.DepthwiseConv2D, K.Conv2DTranspose, K.ReLU, K.LeakyReLU, K.Activation, K.MaxPooling2D,
     K.UpSampling2D, K.GlobalAveragePooling2D, K.Concatenate, K.Add, K.Multiply, DepthToSpace, AlignedUpsample, Quantize,
+    FixedPoint,
 )  # fmt: skip
 
 

@@ -19,6 +19,7 @@ from keras_models.lowered import Lowered
 from keras_models.quantize import Quantize
 from keras_models.rewrite import copy, rebuild
 from quant.qat import activation_ranges
+from runtime.errors import BadGrid
 
 __all__ = ["lower_tfmot"]
 
@@ -40,7 +41,7 @@ def lower_tfmot(model: Any) -> Lowered:
     def make(step: Step, reads: list[Any]) -> Any:
         layer = unwrap(step.layer)
         if type(layer).__name__ == "QuantizeLayer":
-            return _rounded(reads[0], _range(step.layer.quantizer_vars), "raw")
+            return _rounded(reads[0], _range(step.layer.quantizer_vars, "the input"), "raw")
         if type(layer) in CONVS:
             x = _convolution(step, norms.get(step.makes), kernels)(reads[0])
             if _is_relu(layer.activation):
@@ -105,11 +106,14 @@ def _scaled(grid: Grid, gain: np.ndarray[Any, Any], axis: int) -> Grid:
 def _output_grid(wrapper: Any) -> Grid | None:
     """The grid of what a wrapped layer puts out, if TFMOT rounds it."""
     ranges = activation_ranges(wrapper)
-    return _range(ranges[0]) if ranges else None
+    return _range(ranges[0], repr(wrapper.name.removeprefix("quant_"))) if ranges else None
 
 
-def _range(ranges: dict[str, Any]) -> Grid:
-    return Grid.from_range(ranges["min_var"].numpy(), ranges["max_var"].numpy())
+def _range(ranges: dict[str, Any], name: str) -> Grid:
+    try:
+        return Grid.from_range(ranges["min_var"].numpy(), ranges["max_var"].numpy())
+    except BadGrid as error:
+        raise BadGrid(f"{error.found}, as {name} has", error.allowed) from None
 
 
 def _rounded(x: Any, grid: Grid | None, name: str) -> Any:

@@ -6,18 +6,18 @@ from collections import Counter
 from typing import Any
 
 import numpy as np
+import tensorflow as tf
 import tensorflow_model_optimization as tfmot
 import tf_keras
 
 from keras_models.graph import Step, steps
-from keras_models.layers import DepthToSpace
+from keras_models.layers import AlignedUpsample, DepthToSpace
 from keras_models.rewrite import copy, rebuild
 
-__all__ = ["Unquantized", "activation_ranges", "quantization_aware"]
+__all__ = ["Rounded", "RoundedGate", "Unquantized", "activation_ranges", "quantization_aware"]
 
-# A layer that only moves values needs no quantizer behind it: its output lies on the grid of its input.
-MOVERS = (DepthToSpace,)
-CONVS = (tf_keras.layers.Conv2D, tf_keras.layers.DepthwiseConv2D)
+K = tf_keras.layers
+CONVS = (K.Conv2D, K.DepthwiseConv2D)
 
 
 @tf_keras.utils.register_keras_serializable("qk_unet")
@@ -49,6 +49,48 @@ class Unquantized(tfmot.quantization.keras.QuantizeConfig):
         return {}
 
 
+@tf_keras.utils.register_keras_serializable("qk_unet")
+class Rounded(Unquantized):
+    """Tells TFMOT to round what a layer puts out, for layers it has no rule for."""
+
+    def get_output_quantizers(self, layer: Any) -> list[Any]:
+        """Eight bits, the range a moving average of what was seen."""
+        quantizer = tfmot.quantization.keras.quantizers.MovingAverageQuantizer
+        return [quantizer(num_bits=8, per_axis=False, symmetric=False, narrow_range=False)]
+
+
+@tf_keras.utils.register_keras_serializable("qk_unet")
+class RoundedGate(Unquantized):
+    """Rounds a sigmoid to steps of 1/256 from 0: the one grid on which LiteRT has an integer sigmoid."""
+
+    def get_output_quantizers(self, layer: Any) -> list[Any]:
+        """Eight bits over a range that training does not move."""
+        return [FixedRange()]
+
+
+@tf_keras.utils.register_keras_serializable("qk_unet")
+class FixedRange(tfmot.quantization.keras.quantizers.Quantizer):
+    """Fake quantization from 0 to 255/256."""
+
+    HIGH = 255 / 256
+
+    def build(self, tensor_shape: Any, name: str, layer: Any) -> dict[str, Any]:
+        """The range, as variables that nothing changes."""
+        ends = {"min_var": 0.0, "max_var": self.HIGH}
+        return {
+            key: layer.add_weight(f"{name}_{key}", initializer=tf_keras.initializers.Constant(end), trainable=False)
+            for key, end in ends.items()
+        }
+
+    def __call__(self, inputs: Any, training: Any, weights: dict[str, Any], **kwargs: Any) -> Any:
+        """Round."""
+        return tf.quantization.fake_quant_with_min_max_vars(inputs, weights["min_var"], weights["max_var"])
+
+    def get_config(self) -> dict[str, Any]:
+        """Nothing to remember."""
+        return {}
+
+
 def quantization_aware(model: Any, *, samples: Any = None) -> Any:
     """A copy of a float network, its weights included, that trains as if it ran in 8 bits.
 
@@ -57,15 +99,47 @@ def quantization_aware(model: Any, *, samples: Any = None) -> Any:
     """
     annotate = tfmot.quantization.keras.quantize_annotate_layer
 
-    def wrap(layer: Any) -> Any:
-        return annotate(layer, Unquantized()) if isinstance(layer, MOVERS) else annotate(layer)
+    model = _relu_inside(_silu_apart(model))
+    rules = {step.name: rule for step in steps(model) if (rule := _rule(step)) is not None}
 
-    model = _relu_inside(model)
+    def wrap(layer: Any) -> Any:
+        return annotate(layer, rules.get(layer.name))
+
     annotated = tf_keras.models.clone_model(model, clone_function=wrap)
     aware = tfmot.quantization.keras.quantize_apply(annotated)
     if samples is not None:
         _start_ranges(aware, model, samples)
     return aware
+
+
+def _rule(step: Step) -> Any:
+    """What TFMOT has to be told about a layer; None where it knows."""
+    match step.layer:
+        case DepthToSpace():
+            return Unquantized()  # it moves values: its output lies on the grid of its input
+        case K.Activation() as layer if _named(layer) == "sigmoid":
+            return RoundedGate()
+        case K.Multiply() | AlignedUpsample():
+            return Rounded()
+        case K.BatchNormalization() if not isinstance(step.layer.input._keras_history.layer, CONVS):
+            return Rounded()
+    return None
+
+
+def _named(layer: Any) -> str:
+    return str(tf_keras.activations.serialize(layer.activation))
+
+
+def _silu_apart(model: Any) -> Any:
+    """The same network with each SiLU as the sigmoid and the product it is, so that both are rounded."""
+
+    def make(step: Step, reads: list[Any]) -> Any:
+        if not (isinstance(step.layer, K.Activation) and _named(step.layer) in ("silu", "swish")):
+            return copy(step.layer, reads)
+        gate = K.Activation("sigmoid", name=f"{step.name}_gate")(reads[0])
+        return K.Multiply(name=step.name)([reads[0], gate])
+
+    return rebuild(model, make)
 
 
 def _relu_inside(model: Any) -> Any:
@@ -75,7 +149,7 @@ def _relu_inside(model: Any) -> Any:
     """
     walk = steps(model)
     readers = Counter(tensor for step in walk for tensor in step.reads)
-    relus = {step.reads[0] for step in walk if type(step.layer) is tf_keras.layers.ReLU and readers[step.reads[0]] == 1}
+    relus = {step.reads[0] for step in walk if type(step.layer) is K.ReLU and readers[step.reads[0]] == 1}
     convs = {step.makes for step in walk if isinstance(step.layer, CONVS) and step.makes in relus}
 
     def make(step: Step, reads: list[Any]) -> Any:
@@ -101,6 +175,8 @@ def _start_ranges(aware: Any, model: Any, samples: Any) -> None:
             _assign(wrapper.quantizer_vars, samples)
         elif wrapper.name.removeprefix("quant_") in seen:
             for ranges in activation_ranges(wrapper):
+                if isinstance(wrapper.quantize_config, RoundedGate):
+                    continue
                 _assign(ranges, seen[wrapper.name.removeprefix("quant_")])
 
 

@@ -12,6 +12,7 @@
     │   ├── UnreadableFile          missing, empty, cut short, or of another format
     │   ├── AlteredFile             readable, but not what was once written
     │   ├── BadContract             the contract is absent, foreign or of a later version
+    │   ├── NotEqual                a file that does not compute what it was written from
     │   └── WrongNetwork            the weights of another network, or of other options
     └── SetupError                  exit 3: this machine lacks something
         └── MissingLibrary          a library that an extra brings
@@ -36,6 +37,7 @@ __all__ = [
     "Error",
     "FileError",
     "MissingLibrary",
+    "NotEqual",
     "SetupError",
     "UnknownLayer",
     "UnknownName",
@@ -146,6 +148,18 @@ class AlteredFile(FileError):
 
 class BadContract(FileError):
     """The contract is absent, foreign or of a later version."""
+
+
+class NotEqual(FileError):
+    """A file that does not compute what it was written from."""
+
+    def __init__(self, path: str | Path, worst: float, exact: float, where: tuple[int, ...]) -> None:
+        self.worst, self.exact, self.where = worst, exact, where
+        super().__init__(
+            path,
+            f"differs from its network by up to {worst:.3g} steps, worst at {where}, with {exact:.2%} of the values equal",
+            "it was not kept; this engine's version computes something else: please report it",
+        )
 
 
 class WrongNetwork(FileError):

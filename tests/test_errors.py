@@ -17,6 +17,7 @@ EXAMPLES = [
     errors.UnreadableFile("a\nb.npz", "cannot be read", "name another"),
     errors.AlteredFile("a.npz", "was altered", "write it again"),
     errors.BadContract("a.npz", "has no contract", "write it again"),
+    errors.NotEqual("a.onnx", 3.0, 0.5, (0, 1, 2, 0)),
     errors.WrongNetwork("a.npz", "is another", "use the right one"),
     errors.MissingLibrary("onnxruntime", "cpu"),
 ]

@@ -1,0 +1,129 @@
+"""The proof that a file computes what it was written from, made with the engines and settings that ship.
+
+Two statements. A quantized file is held against the integer reference: ONNX Runtime must equal it in every value,
+LiteRT may part from it by the coarser arithmetic of its own kernels. A float file is held against Keras.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+
+from export.reference import reference, tensorflow_convolve
+from keras_models.graph import outputs, steps
+from keras_models.hoist import grids, hoisted
+from keras_models.lowered import Lowered
+from keras_models.quantize import Quantize
+from keras_models.shuffle import shuffled
+from runtime.contract import Contract
+from runtime.errors import NotEqual
+from runtime.litert import LiteRT
+from runtime.ort import OnnxRuntime
+
+__all__ = ["FLOAT", "LITERT_STEPS", "LITERT_WITHIN_ONE", "Parity", "against", "compare", "engine", "output", "prove", "samples"]
+
+Array = np.ndarray[Any, Any]
+
+FLOAT = 1e-5  # of the output's range: the same float32 sums in another order; a wrong pad or weight is far above
+LITERT_STEPS = 2  # XNNPACK rounds a LeakyReLU's slope to 8 bits: one step at an activation, at most two at the end
+LITERT_WITHIN_ONE = 0.99
+SEED = 20180401
+
+
+class Engine(Protocol):
+    """What both backends are."""
+
+    contract: Contract
+
+    def run(self, batch: Array) -> dict[str, Array]:
+        """Each exit's output."""
+        ...
+
+
+@dataclass(frozen=True)
+class Parity:
+    """How two sets of outputs differ: in steps of the output's grid, or of a hundred-thousandth of its range."""
+
+    unit: float
+    worst: float
+    mean: float
+    exact: float
+    within_one: float
+    decibel: float
+    where: tuple[int, ...]
+
+    def as_dict(self) -> dict[str, Any]:
+        """For JSON, where there is no infinity."""
+        return {**asdict(self), "decibel": None if np.isinf(self.decibel) else self.decibel}
+
+
+def compare(found: Array, wanted: Array, *, unit: float | None) -> Parity:
+    """Measure a difference; `unit` is the output's step, None for a float output."""
+    if found.shape != wanted.shape:
+        raise ValueError(f"outputs of shapes {found.shape} and {wanted.shape}")
+    span = float(wanted.max() - wanted.min()) or 1.0
+    unit = FLOAT * span if unit is None else unit
+    # NaN is as far away as can be.
+    off = np.nan_to_num(np.abs(found.astype(np.float64) - wanted) / unit, nan=np.inf)
+    noise = float(np.mean((off * unit) ** 2))
+    return Parity(
+        unit=unit,
+        worst=float(off.max()),
+        mean=float(off.mean()),
+        exact=float(np.mean(off == 0)),
+        within_one=float(np.mean(off < 1.5)),
+        decibel=float("inf") if noise == 0 else 10 * float(np.log10(span**2 / noise)),
+        where=tuple(int(i) for i in np.unravel_index(np.argmax(off), off.shape)),
+    )
+
+
+def against(lowered: Lowered, x: Array) -> tuple[Array, float | None]:
+    """What a file must compute for x, and the step of its output: the reference if there are grids, else Keras."""
+    plain = hoisted(shuffled(lowered))
+    grid = grids(steps(plain.model))[outputs(plain.model)[0]]
+    if not any(isinstance(step.layer, Quantize) for step in steps(plain.model)):
+        return np.asarray(lowered(x)), None
+    return reference(plain, x, convolve=tensorflow_convolve)["output0"], None if grid is None else float(grid.scale)
+
+
+def engine(path: str | Path, *, threads: int | None = None) -> Engine:
+    """The backend for a file, by its name's end."""
+    return OnnxRuntime(path, threads=threads) if Path(path).suffix == ".onnx" else LiteRT(path, threads=threads)
+
+
+def samples(contract: Contract, *, count: int = 2, cells: int = 4) -> Array:
+    """Inputs that reach every level: noise over the whole range, over a ramp, the same each time."""
+    rng = np.random.default_rng(SEED)
+    height, width = cells * contract.multiple, (cells + 1) * contract.multiple
+    ramp = np.linspace(0, 1, width, dtype=np.float32)[None, None, :, None]
+    noise = rng.random((count, height, width, len(contract.planes)), np.float32)
+    return np.asarray(ramp * noise + (1 - ramp) * noise**4, np.float32)
+
+
+def prove(lowered: Lowered, path: str | Path, *, x: Array | None = None, threads: int | None = None) -> Parity:
+    """Run a file and hold it against what it was written from; raise `NotEqual` outside the tolerance."""
+    backend = engine(path, threads=threads)
+    x = samples(backend.contract) if x is None else x
+    wanted, unit = against(lowered, x)
+    found = compare(output(backend, x), wanted, unit=unit)
+    quantized, onnx = unit is not None, isinstance(backend, OnnxRuntime)
+    if quantized and onnx:
+        fine = found.exact == 1
+    elif quantized:
+        fine = found.worst < LITERT_STEPS + 0.5 and found.within_one >= LITERT_WITHIN_ONE
+    else:
+        fine = found.worst <= 1
+    if not fine:
+        raise NotEqual(path, found.worst, found.exact, found.where)
+    return found
+
+
+def output(backend: Engine, x: Array) -> Array:
+    """The first exit for channels-last x, whatever the file's layout."""
+    first = backend.contract.exits[0]
+    if backend.contract.layout == "NHWC":
+        return backend.run(x)[first]
+    return backend.run(np.ascontiguousarray(x.transpose(0, 3, 1, 2)))[first].transpose(0, 2, 3, 1)

@@ -1,0 +1,44 @@
+"""One way to a file: write, prove, keep. A file that is not proved equal is not there."""
+
+from __future__ import annotations
+
+import secrets
+from dataclasses import replace
+from pathlib import Path
+
+from export.parity import Parity, prove
+from export.to_onnx import to_onnx
+from export.to_tflite import to_tflite
+from keras_models.graph import steps
+from keras_models.lowered import Lowered
+from keras_models.quantize import Quantize
+from runtime.contract import Contract
+from runtime.errors import BadOption, NotEqual
+
+__all__ = ["WRITERS", "described", "write"]
+
+WRITERS = {".onnx": to_onnx, ".tflite": to_tflite}
+
+
+def write(lowered: Lowered, contract: Contract, path: str | Path) -> Parity:
+    """Write a network to `path`, in the format its name says, run it, and leave it only if it is equal."""
+    path = Path(path)
+    if path.suffix not in WRITERS:
+        raise BadOption("file name", path.name, f"one that ends in {' or '.join(WRITERS)}")
+    part = path.with_name(f".{path.stem[:100]}.{secrets.token_hex(4)}.part{path.suffix}")
+    try:
+        WRITERS[path.suffix](lowered, described(lowered, contract), part)
+        parity = prove(lowered, part)
+        part.replace(path)
+    except NotEqual as error:
+        raise NotEqual(path, error.worst, error.exact, error.where) from None
+    finally:
+        part.unlink(missing_ok=True)
+    return parity
+
+
+def described(lowered: Lowered, contract: Contract) -> Contract:
+    """The contract with the bits the network really has: the widest kernel's, the widest activation's."""
+    weights = [grid.bits for grid in lowered.kernels.values()]
+    activations = [step.layer.grid.bits for step in steps(lowered.model) if isinstance(step.layer, Quantize)]
+    return replace(contract, weight_bits=max(weights, default=32), activation_bits=max(activations, default=32))

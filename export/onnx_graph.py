@@ -80,11 +80,15 @@ class Graph:
         return self.node("Mul", [wide, self.constant(f"{name}_scale", grid.scale.reshape(shape))], name)
 
     def _packed(self, levels: Array, grid: Grid, name: str) -> str:
-        """Levels as int8, two to a byte if they have 4 bits or fewer."""
-        levels = levels.astype(np.int8)
+        """Levels as int8, two to a byte if they have 4 bits or fewer.
+
+        2-bit tensors came with opset 25, which JetPack's ONNX Runtime does not read.
+        """
         if grid.bits > 4:
-            return self.constant(name, levels)
-        self.constants[name] = helper.make_tensor(name, TensorProto.INT4, levels.shape, levels.ravel())
+            return self.constant(name, levels.astype(np.int8))
+        nibbles = np.append(levels.ravel() & 15, [0] * (levels.size % 2)).astype(np.uint8)
+        pairs = nibbles[0::2] | (nibbles[1::2] << 4)  # the first of a pair in the low half
+        self.constants[name] = helper.make_tensor(name, TensorProto.INT4, levels.shape, pairs.tobytes(), raw=True)
         return name
 
     def bias(self, levels: Array, scale: Array, name: str) -> str:

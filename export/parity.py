@@ -23,7 +23,18 @@ from runtime.errors import NotEqual
 from runtime.litert import LiteRT
 from runtime.ort import OnnxRuntime
 
-__all__ = ["FLOAT", "LITERT_STEPS", "LITERT_WITHIN_ONE", "Parity", "against", "compare", "engine", "output", "prove", "samples"]
+__all__ = [
+    "FLOAT",
+    "LITERT_STEPS",
+    "LITERT_WITHIN_ONE",
+    "Parity",
+    "against",
+    "compare",
+    "engine",
+    "output",
+    "prove",
+    "samples",
+]
 
 Array = np.ndarray[Any, Any]
 
@@ -69,13 +80,14 @@ def compare(found: Array, wanted: Array, *, unit: float | None) -> Parity:
     # NaN is as far away as can be.
     off = np.nan_to_num(np.abs(found.astype(np.float64) - wanted) / unit, nan=np.inf)
     noise = float(np.mean((off * unit) ** 2))
+    decibel = np.inf if noise == 0 else -np.inf if np.isinf(noise) else 10 * np.log10(span**2 / noise)
     return Parity(
         unit=unit,
         worst=float(off.max()),
         mean=float(off.mean()),
         exact=float(np.mean(off == 0)),
         within_one=float(np.mean(off < 1.5)),
-        decibel=float("inf") if noise == 0 else 10 * float(np.log10(span**2 / noise)),
+        decibel=float(decibel),
         where=tuple(int(i) for i in np.unravel_index(np.argmax(off), off.shape)),
     )
 

@@ -33,7 +33,9 @@ def load_any(run: Path) -> tuple[Lowered, Contract]:
     return plain(model), contract
 
 
-def export_files(run: Path, formats: Sequence[str], *, bits: int | None, out: Path, quiet: bool) -> list[dict[str, Any]]:
+def export_files(
+    run: Path, formats: Sequence[str], *, bits: int | None, out: Path, quiet: bool
+) -> list[dict[str, Any]]:
     """Write and prove each format; returns a row a file, the second one's held against the first's too."""
     from rich.console import Console
 
@@ -92,6 +94,8 @@ def print_table(rows: list[dict[str, Any]]) -> None:
     for row in rows:
         if between := row.get("between_formats"):
             worst, exact = between["worst"], between["exact"]
-            Console(highlight=False).print(f"between the formats: {worst:.3g} steps at most, {exact:.2%} of the values equal")
+            Console(highlight=False).print(
+                f"between the formats: {worst:.3g} steps at most, {exact:.2%} of the values equal"
+            )
         if 0 < row.get("integer_share", 0) < 1:
             Console(highlight=False).print("in float: " + ", ".join(f"{name} ({kind})" for name, kind in row["floats"]))

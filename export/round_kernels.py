@@ -23,6 +23,8 @@ def round_kernels(lowered: Lowered, *, bits: int) -> Lowered:
     """Every kernel on a symmetric grid a channel; a network that has grids already keeps them."""
     if lowered.kernels:
         raise BadOption("bits", bits, "a float network: this one is quantized already")
+    if not 2 <= bits <= 8:
+        raise BadOption("bits", bits, "2 to 8")
     lowered = shuffled(lowered)
     kernels = {
         step.name: channel_grid(kernel_of(step.layer), bits=bits, axis=-1 if type(step.layer) is K.Conv2D else 2)
@@ -45,5 +47,7 @@ def channel_grid(kernel: np.ndarray[Any, Any], *, bits: int, axis: int) -> Grid:
     """The symmetric grid on which the largest weight of each channel is the highest level."""
     high = np.abs(kernel).max(axis=tuple(i for i in range(kernel.ndim) if i != axis % kernel.ndim))
     top = np.float32((1 << (bits - 1)) - 1)
-    # A dead channel has no largest weight: any scale holds its zeros.
-    return Grid(np.where(high > 0, high / top, 1.0), 0, bits, signed=True, narrow=True, axis=axis)
+    scale = high.astype(np.float32) / top
+    # A dead channel has no largest weight: any scale holds its zeros, and numbers too small for a scale are zeros.
+    alive = scale >= np.finfo(np.float32).tiny
+    return Grid(np.where(alive, scale, 1.0), 0, bits, signed=True, narrow=True, axis=axis)

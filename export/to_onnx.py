@@ -57,7 +57,9 @@ def to_onnx(lowered: Lowered, contract: Contract, path: str | Path) -> None:
 
 def _input(model: Any) -> Any:
     channels = model.inputs[0].shape[-1]
-    return helper.make_tensor_value_info(model.input_names[0], TensorProto.FLOAT, ["batch", channels, "height", "width"])
+    return helper.make_tensor_value_info(
+        model.input_names[0], TensorProto.FLOAT, ["batch", channels, "height", "width"]
+    )
 
 
 def _output(name: str, contract: Contract) -> Any:
@@ -69,6 +71,10 @@ def _write(graph: Graph, layer: Any, reads: list[str], grid: Any, lowered: Lower
     """One layer; returns the name of the tensor it makes, which is the layer's."""
     name, x = layer.name, reads[0]
     match layer:
+        case Quantize() if grid is not None and grid != layer.grid:
+            # Two roundings in a row ONNX Runtime takes for one; a leaky ReLU that does nothing keeps them apart, and
+            # has an integer kernel.
+            return graph.quantize(graph.node("LeakyRelu", [x], f"{name}_apart", alpha=1.0), layer.grid, name)
         case Quantize():
             return graph.quantize(x, layer.grid, name)
         case FixedPoint():
@@ -155,7 +161,10 @@ def _fixed_point(graph: Graph, layer: Any, x: str) -> str:
 
     def rounded(part: str, bits: int, name: str) -> str:
         steps_ = graph.constant(f"{name}_steps", np.float32(1 << bits))
-        ends = [graph.constant(f"{name}_low", np.float32(0)), graph.constant(f"{name}_high", np.float32((1 << bits) - 1))]
+        ends = [
+            graph.constant(f"{name}_low", np.float32(0)),
+            graph.constant(f"{name}_high", np.float32((1 << bits) - 1)),
+        ]
         scaled = graph.node("Mul", [graph.node("Clip", [part, *ends], f"{name}_clip"), steps_], f"{name}_scaled")
         return graph.node("Div", [graph.node("Round", [scaled], f"{name}_round"), steps_], name)
 
@@ -171,7 +180,10 @@ def _fixed_point(graph: Graph, layer: Any, x: str) -> str:
 def _enlarged(graph: Graph, layer: Any, x: str) -> str:
     """Resize, in the coordinates of the Keras layer."""
     if isinstance(layer, AlignedUpsample):
-        factors, how = (layer.factor, layer.factor), {"mode": "linear", "coordinate_transformation_mode": "align_corners"}
+        factors, how = (
+            (layer.factor, layer.factor),
+            {"mode": "linear", "coordinate_transformation_mode": "align_corners"},
+        )
     elif layer.interpolation == "nearest":
         how = {"mode": "nearest", "coordinate_transformation_mode": "asymmetric", "nearest_mode": "floor"}
         factors = layer.size

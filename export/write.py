@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import secrets
 from dataclasses import replace
 from pathlib import Path
@@ -33,7 +34,8 @@ def write(lowered: Lowered, contract: Contract, path: str | Path) -> Parity:
     except NotEqual as error:
         raise NotEqual(path, error.worst, error.exact, error.where) from None
     finally:
-        part.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            part.unlink()
     return parity
 
 

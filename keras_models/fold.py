@@ -1,4 +1,4 @@
-"""Float networks in the plain form: BatchNorm folded away (Jacob et al., 2018), Dropout left out.
+"""Float networks in the plain form: BatchNorm folded away (Jacob et al., 2018), Dropout left out, activations apart.
 
 A norm right behind a convolution that nobody else reads goes into its kernel and bias. Any other becomes a 1x1
 depthwise convolution, which is what a norm is once its statistics stand still; unlike folding it forward, that is
@@ -14,13 +14,15 @@ from typing import Any
 import numpy as np
 import tf_keras
 
-from keras_models.graph import Step, steps
+from keras_models.graph import Step, outputs, steps
 from keras_models.lowered import Lowered
 from keras_models.rewrite import copy, rebuild
 
 __all__ = ["Norm", "fold", "norm_as_depthwise", "plain", "with_weights"]
 
 K = tf_keras.layers
+CONVS = (K.Conv2D, K.DepthwiseConv2D, K.Conv2DTranspose)
+LINEAR = tf_keras.activations.linear
 Array = np.ndarray[Any, Any]
 
 
@@ -50,31 +52,49 @@ def fold(kernel: Array, bias: Array | float, norm: Norm, *, axis: int = -1) -> t
 
 
 def plain(model: Any) -> Lowered:
-    """A float network in the plain form: the same function, no BatchNorm, no Dropout."""
+    """A float network in the plain form: the same function, nothing normed, dropped or bent inside a convolution."""
     walk = steps(model)
-    readers = Counter(tensor for step in walk for tensor in step.reads)
+    readers = Counter([tensor for step in walk for tensor in step.reads] + outputs(model))
     makers = {step.makes: step for step in walk}
     folded = {
         step.reads[0]: step.layer
         for step in walk
-        if isinstance(step.layer, K.BatchNormalization)
-        and readers[step.reads[0]] == 1
-        and type(makers[step.reads[0]].layer) in (K.Conv2D, K.DepthwiseConv2D, K.Conv2DTranspose)
+        if _is_channel_norm(step.layer) and readers[step.reads[0]] == 1 and _can_fold(makers[step.reads[0]].layer)
     }
 
     def make(step: Step, reads: list[Any]) -> Any:
         match step.layer:
-            case K.BatchNormalization() as norm if step.reads[0] in folded:
+            case K.BatchNormalization() if step.reads[0] in folded:
                 return reads[0]
-            case K.BatchNormalization() as norm:
+            case K.BatchNormalization() as norm if _is_channel_norm(norm):
                 return norm_as_depthwise(norm)(reads[0])
             case K.Dropout() | K.SpatialDropout2D() | K.GaussianNoise():
                 return reads[0]
         if step.makes in folded:
             return _folded(step.layer, Norm.of(folded[step.makes]))(reads[0])
+        if type(step.layer) in CONVS and step.layer.activation is not LINEAR:
+            return _activation(step.layer)(copy(step.layer, reads, activation="linear"))
         return copy(step.layer, reads)
 
     return Lowered(rebuild(model, make))
+
+
+def _is_channel_norm(layer: Any) -> bool:
+    """Whether a layer is a norm of each channel of an image."""
+    return isinstance(layer, K.BatchNormalization) and list(layer.axis) == [3]
+
+
+def _can_fold(layer: Any) -> bool:
+    """Whether a norm behind a layer may go into it: a convolution, nothing bent between, one kernel a channel."""
+    linear = type(layer) in CONVS and layer.activation is LINEAR
+    return linear and layer.groups == 1 and getattr(layer, "depth_multiplier", 1) == 1
+
+
+def _activation(layer: Any) -> Any:
+    """The activation that a convolution keeps inside, as a layer."""
+    name = f"{layer.name}_activation"
+    is_relu = layer.activation is tf_keras.activations.relu
+    return K.ReLU(name=name) if is_relu else K.Activation(layer.activation, name=name)
 
 
 def norm_as_depthwise(layer: Any) -> Any:

@@ -20,6 +20,7 @@ from runtime.errors import BadGrid
 __all__ = ["Grid"]
 
 Array = np.ndarray[Any, Any]
+SMALLEST = np.finfo(np.float32).tiny  # below it are the subnormal numbers, which some engines take for zero
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,15 +35,16 @@ class Grid:
     axis: int = -1
 
     def __post_init__(self) -> None:
-        scale = np.array(self.scale, np.float32)
+        with np.errstate(over="ignore"):
+            scale = np.array(self.scale, np.float32)
         scale.setflags(write=False)
         object.__setattr__(self, "scale", scale)
-        if not 2 <= self.bits <= 8:
-            raise BadGrid(f"{self.bits} bits", "2 to 8 bits")
-        if scale.ndim > 1 or not np.isfinite(scale).all() or (scale <= 0).any():
-            raise BadGrid(f"scale {scale.min() if scale.size else scale}", "a finite scale above 0, one or one a channel")
-        if not self.low <= self.zero <= self.high:
-            raise BadGrid(f"zero point {self.zero}", f"one from {self.low} to {self.high}")
+        _check_bits(self.bits)
+        if scale.ndim > 1 or not scale.size or not (np.isfinite(scale) & (scale >= SMALLEST)).all():
+            worst = scale.min() if scale.size else scale
+            raise BadGrid(f"scale {worst}", "a finite scale above 0, one or one a channel")
+        if not (self.low <= self.zero <= self.high and self.zero == int(self.zero)):
+            raise BadGrid(f"zero point {self.zero}", f"a whole one from {self.low} to {self.high}")
 
     @property
     def low(self) -> int:
@@ -62,13 +64,19 @@ class Grid:
     @classmethod
     def from_range(cls, low: float, high: float, *, bits: int = 8, narrow: bool = False) -> Grid:
         """The grid TensorFlow's fake quantization uses for a range: nudged so that zero is a level."""
+        _check_bits(bits)
         first, last = np.float32(narrow), np.float32((1 << bits) - 1)
-        low, high = np.float32(low), np.float32(high)
-        if not (np.isfinite([low, high]).all() and low <= 0 <= high and low < high):
+        with np.errstate(over="ignore"):
+            begin, end = np.float32(low), np.float32(high)
+            span = end - begin
+        if not (np.isfinite([begin, end, span]).all() and begin <= 0 <= end and begin < end):
             raise BadGrid(f"the range {low} to {high}", "a finite range around 0 that is not empty")
-        scale = (high - low) / (last - first)
-        zero = first - low / scale
-        nudged = first if zero < first else last if zero > last else np.floor(zero + np.float32(0.5))
+        scale = np.asarray(span / (last - first))
+        if scale < SMALLEST:
+            raise BadGrid(f"the range {low} to {high}", "a wider range: its steps are too small for a float32")
+        zero = first - begin / scale
+        # In float64: just below a half, adding one in float32 would round up.
+        nudged = first if zero < first else last if zero > last else np.floor(float(zero) + 0.5)
         return cls(scale, int(nudged), bits, narrow=narrow)
 
     def quantize(self, x: Array) -> Array:
@@ -83,6 +91,8 @@ class Grid:
 
     def holds(self, x: Array) -> bool:
         """Whether every x is a level, up to float32 rounding of the level itself."""
+        if not np.isfinite(x).all():
+            return False
         return bool(np.allclose(self.dequantize(self.quantize(x)), x, rtol=1e-6, atol=1e-6 * float(self.scale.min())))
 
     def _along(self, ndim: int, axis: int) -> Array:
@@ -103,3 +113,8 @@ class Grid:
 
     def __hash__(self) -> int:
         return hash((self.scale.tobytes(), self.zero, self.bits, self.signed, self.narrow, self.axis))
+
+
+def _check_bits(bits: int) -> None:
+    if not 2 <= bits <= 8:
+        raise BadGrid(f"{bits} bits", "2 to 8 bits")

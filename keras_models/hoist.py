@@ -43,11 +43,11 @@ def grids(walk: list[Step]) -> dict[int, Grid | None]:
 
 
 def requantized(model: Any) -> set[int]:
-    """The tensors whose only reader is a Quantize, or a ReLU with that only reader: sums that are never seen as such."""
+    """The tensors whose only reader is a Quantize, or a ReLU with that only reader: sums never seen as such."""
     walk = steps(model)
     readers = _readers(model, walk)
     rounded = {step.reads[0] for step in walk if isinstance(step.layer, Quantize)}
-    relus = {step.reads[0] for step in walk if type(step.layer) is K.ReLU and step.makes in rounded & _single(readers)}
+    relus = {step.reads[0] for step in walk if _is_relu(step.layer) and step.makes in rounded & _single(readers)}
     return (rounded | relus) & _single(readers)
 
 
@@ -81,12 +81,13 @@ def _wanted(model: Any) -> tuple[int, Quantize] | None:
 def _lifted(model: Any, number: int, rounding: Quantize) -> Any:
     """The Quantize behind tensor `number` moved in front of the mover that makes it."""
     known = grids(steps(model))
+    taken = {step.name for step in steps(model)}
 
     def make(step: Step, reads: list[Any]) -> Any:
         if step.makes == number:
             bare = [i for i, tensor in enumerate(step.reads) if known[tensor] is None]
             for i in bare:
-                name = rounding.name if len(step.reads) == 1 else f"{rounding.name}_{i}"
+                name = rounding.name if len(step.reads) == 1 else _fresh(f"{rounding.name}_{i}", taken)
                 reads[i] = Quantize(rounding.grid, name=name)(reads[i])
             if len(bare) == len(reads):
                 return copy(step.layer, reads)
@@ -96,6 +97,13 @@ def _lifted(model: Any, number: int, rounding: Quantize) -> Any:
         return copy(step.layer, reads)
 
     return rebuild(model, make)
+
+
+def _fresh(name: str, taken: set[str]) -> str:
+    """The name, or the first like it that no layer has: Keras numbers the layers that nobody named the same way."""
+    while name in taken:
+        name += "_"
+    return name
 
 
 def _without_idle(model: Any) -> Any:
@@ -108,7 +116,7 @@ def _without_idle(model: Any) -> Any:
         match step.layer:
             case Quantize() as layer if known[step.reads[0]] == layer.grid:
                 return reads[0]
-            case K.ReLU() as layer if layer.max_value is None and not layer.negative_slope and not layer.threshold:
+            case K.ReLU() as layer if _is_relu(layer):
                 grid = rounded.get(step.makes)
                 # Behind another grid it stays: two roundings in a row would be taken for one by ONNX Runtime.
                 bare = known[step.reads[0]] is None
@@ -117,6 +125,12 @@ def _without_idle(model: Any) -> Any:
         return copy(step.layer, reads)
 
     return rebuild(model, make)
+
+
+def _is_relu(layer: Any) -> bool:
+    """Whether a layer is max(x, 0) and nothing else."""
+    plain = type(layer) is K.ReLU and layer.max_value is None
+    return plain and not layer.negative_slope and not layer.threshold
 
 
 def _readers(model: Any, walk: list[Step]) -> Counter[int]:

@@ -48,6 +48,8 @@ class Lowered:
         for step in steps(self.model):
             if type(step.layer) not in PLAIN:
                 raise UnknownLayer(step.name, type(step.layer).__name__, "the plain form that files are written from")
+            if (odd := _odd(step.layer)) is not None:
+                raise UnknownLayer(step.name, f"{type(step.layer).__name__} with {odd}", "the plain form")
             for weight in step.layer.weights:
                 if not np.isfinite(weight.numpy()).all():
                     raise BadNumbers(weight.name)
@@ -55,6 +57,19 @@ class Lowered:
             if not grid.holds(kernel_of(self.model.get_layer(name))):
                 raise BadGrid(f"the kernel of {name!r}", "weights that lie on their grid")
         return self
+
+
+def _odd(layer: Any) -> str | None:
+    """What keeps a convolution from being a plain one, in words."""
+    if not isinstance(layer, K.Conv2D | K.DepthwiseConv2D):
+        return None
+    if layer.activation is not tf_keras.activations.linear:
+        return "an activation inside"
+    if layer.data_format != "channels_last":
+        return "channels first"
+    if type(layer) is K.DepthwiseConv2D:
+        return None if layer.depth_multiplier == 1 else f"depth_multiplier={layer.depth_multiplier}"
+    return None if layer.groups == 1 else f"groups={layer.groups}"
 
 
 def kernel_of(layer: Any) -> np.ndarray[Any, Any]:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import tensorflow as tf
 import tf_keras
 
 from keras_models.graph import outputs, steps
@@ -20,12 +21,14 @@ from keras_models.lowered import PLAIN, Lowered
 from keras_models.weights import CONTRACT, read
 from runtime.atomic import writing
 from runtime.contract import Contract, digest
-from runtime.errors import BadContract, Error
+from runtime.errors import BadContract, Error, UnknownLayer
 
 __all__ = ["STEPS", "load_plain", "save_plain"]
 
 STEPS = "steps"
 Array = np.ndarray[Any, Any]
+# What Keras and this project raise where a network cannot be put together.
+BROKEN = (Error, ValueError, TypeError, KeyError, IndexError, AttributeError, RecursionError, tf.errors.OpError)
 # Functions a layer may name; Keras would import others.
 ACTIVATIONS = {"linear", "relu", "sigmoid", "silu", "swish"}
 
@@ -37,7 +40,7 @@ def save_plain(lowered: Lowered, contract: Contract, path: str | Path) -> Contra
     arrays = {f"{s.name}/{i}": w for s in walk for i, w in enumerate(s.layer.get_weights())}
     text = json.dumps(
         {
-            "steps": [[type(s.layer).__name__, s.layer.get_config(), s.reads, s.makes] for s in walk],
+            "steps": [[type(s.layer).__name__, _config(s.layer), s.reads, s.makes] for s in walk],
             "outputs": outputs(lowered.model),
             "kernels": {name: grid.to_config() for name, grid in lowered.kernels.items()},
         },
@@ -58,13 +61,12 @@ def load_plain(path: str | Path) -> tuple[Lowered, Contract]:
         raise BadContract(path, "holds no network in the plain form", "name the file that a training lowered")
     try:
         form = json.loads(arrays.pop(STEPS).tobytes())
-        lowered = _rebuilt(form, arrays)
-    except Error:
-        raise
-    except (ValueError, TypeError, KeyError, IndexError, AttributeError) as error:
-        problem = f"holds a network that cannot be rebuilt ({str(error).splitlines()[0][:100]})"
+        return _rebuilt(form, arrays).check(), contract
+    except BROKEN as error:
+        # Keras says what a layer was made from before it says what was wrong.
+        words = str(error).rsplit("Exception encountered: ", 1)[-1] or type(error).__name__
+        problem = f"holds a network that cannot be rebuilt ({words.splitlines()[0][:100]})"
         raise BadContract(path, problem, "write it again with this version of qk-unet") from None
-    return lowered.check(), contract
 
 
 def _rebuilt(form: Mapping[str, Any], arrays: Mapping[str, Array]) -> Lowered:
@@ -72,17 +74,39 @@ def _rebuilt(form: Mapping[str, Any], arrays: Mapping[str, Array]) -> Lowered:
     tensors: dict[int, Any] = {}
     inputs = []
     for kind, config, reads, makes in form["steps"]:
-        if config.get("activation", "linear") not in ACTIVATIONS:
-            raise ValueError(f"{config['name']} has the activation {config['activation']!r}")
+        if kind not in kinds:
+            raise ValueError(f"{config['name']} is of type {kind}")
+        if (odd := _odd(config)) is not None:
+            raise ValueError(f"{config['name']} has the {odd}")
         if kind == "InputLayer":
             tensors[makes] = tf_keras.Input(config["batch_input_shape"][1:], name=config["name"])
             inputs.append(tensors[makes])
             continue
-        layer = kinds[kind].from_config(config)
+        grid = {"grid": Grid(**config["grid"])} if "grid" in config else {}
+        layer = kinds[kind].from_config({**config, **grid})
         tensors[makes] = layer([tensors[t] for t in reads] if len(reads) > 1 else tensors[reads[0]])
         layer.set_weights([arrays[f"{layer.name}/{i}"] for i in range(len(layer.weights))])
     model = tf_keras.Model(inputs, [tensors[t] for t in form["outputs"]])
     return Lowered(model, {name: Grid(**grid) for name, grid in form["kernels"].items()})
+
+
+def _config(layer: Any) -> dict[str, Any]:
+    """What says how a layer computes; how its weights once began, or were held small, is left out."""
+    says = layer.get_config()
+    config = {key: says[key] for key in says if key in ("grid", "activation") or not isinstance(says[key], dict)}
+    if (odd := _odd(config)) is not None:
+        raise UnknownLayer(layer.name, f"{type(layer).__name__} with the {odd}", "the files of the plain form")
+    return config
+
+
+def _odd(config: Mapping[str, Any]) -> str | None:
+    """What in a layer's config names code that Keras would look up, in words."""
+    for key, value in config.items():
+        if key == "activation" and not (isinstance(value, str) and value in ACTIVATIONS):
+            return f"activation {value!r}"
+        if isinstance(value, dict) and key != "grid":
+            return f"object {key!r}"
+    return None
 
 
 def _plain_number(value: Any) -> Any:

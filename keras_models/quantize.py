@@ -25,11 +25,14 @@ class Quantize(tf_keras.layers.Layer):
     def call(self, x: tf.Tensor) -> tf.Tensor:
         """Round; outside the grid the gradient stops, inside it is one."""
         grid = self.grid
+        # In a graph TensorFlow turns a division by a constant into a product with its inverse. In float64 either one,
+        # rounded to float32, is the exact quotient rounded: two float32 numbers have none close enough to a tie.
         scale, zero = tf.constant(grid.scale), float(grid.zero)
+        divisor = tf.constant(grid.scale, tf.float64)
 
         @tf.custom_gradient
         def straight_through(x: tf.Tensor) -> tuple[tf.Tensor, Any]:
-            steps = tf.round(x / scale) + zero
+            steps = tf.round(tf.cast(tf.cast(x, tf.float64) / divisor, tf.float32)) + zero
             inside = (steps >= grid.low) & (steps <= grid.high)
             rounded = (tf.clip_by_value(steps, grid.low, grid.high) - zero) * scale
             return rounded, lambda up: tf.where(inside, up, tf.zeros_like(up))

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
 import tf_keras
 
 from keras_models.graph import Step, outputs, steps
+from runtime.errors import UnknownLayer
 
 __all__ = ["Make", "copy", "rebuild"]
+
+# What Keras makes of a bare operation such as x * 2: its other operands are not in its config.
+BARE = ("TFOpLambda", "SlicingOpLambda")
 
 # Given a step and the new tensors it reads, return the new tensor it makes.
 Make = Callable[[Step, list[Any]], Any]
@@ -17,22 +22,35 @@ Make = Callable[[Step, list[Any]], Any]
 
 def rebuild(model: Any, make: Make) -> Any:
     """Walk a model and make each tensor anew."""
+    walk = steps(model)
+    _check_names(walk)
     tensors: dict[int, Any] = {}
-    inputs = []
-    for step in steps(model):
+    inputs = {}
+    for step in walk:
         if step.reads:
             tensors[step.makes] = make(step, [tensors[t] for t in step.reads])
         else:
             shape = step.layer.input_shape[0]
             tensors[step.makes] = tf_keras.Input(shape[1:], name=step.name)
-            inputs.append(tensors[step.makes])
+            inputs[step.name] = tensors[step.makes]
     ends = [tensors[t] for t in outputs(model)]
-    return tf_keras.Model(inputs, ends if len(ends) > 1 else ends[0])
+    return tf_keras.Model([inputs[name] for name in model.input_names], ends if len(ends) > 1 else ends[0])
 
 
-def copy(layer: Any, reads: list[Any]) -> Any:
-    """Call a new layer like `layer`, with its weights, on the new tensors."""
-    twin = type(layer).from_config(layer.get_config())
+def _check_names(walk: list[Step]) -> None:
+    """Raise an `Error` where a layer is called twice: grids, weights and tensors of a file go by a layer's name."""
+    calls = Counter(step.name for step in walk)
+    for step in walk:
+        if calls[step.name] > 1:
+            kind = f"{type(step.layer).__name__}, called or named so {calls[step.name]} times,"
+            raise UnknownLayer(step.name, kind, "a rewrite of the network")
+
+
+def copy(layer: Any, reads: list[Any], **changes: Any) -> Any:
+    """Call a new layer like `layer`, with its weights, on the new tensors; `changes` are to its config."""
+    if type(layer).__name__ in BARE:
+        raise UnknownLayer(layer.name, type(layer).__name__, "a rewrite of the network")
+    twin = type(layer).from_config({**layer.get_config(), **changes})
     made = twin(reads if len(reads) > 1 else reads[0])
     twin.set_weights(layer.get_weights())
     return made

@@ -30,7 +30,8 @@ def shuffled(lowered: Lowered) -> Lowered:
         layer = step.layer
         if not isinstance(layer, K.Conv2DTranspose):
             return copy(layer, reads)
-        if layer.strides != (2, 2) or layer.kernel_size not in ((1, 1), (2, 2)) or layer.padding != "same":
+        whole_cells = layer.strides == (2, 2) and layer.kernel_size in ((1, 1), (2, 2))
+        if not whole_cells or layer.padding != "same" or layer.output_padding is not None:
             raise UnknownLayer(layer.name, f"Conv2DTranspose {layer.kernel_size} by {layer.strides}", "the plain form")
         kernel, *bias = layer.get_weights()
         pointwise, shift = pointwise_from_transposed(kernel, bias[0] if bias else np.zeros(layer.filters, np.float32))

@@ -4,7 +4,7 @@ QKeras (Coelho et al., 2021) rounds kernels and activations to whole multiples o
 power a channel, chosen anew at every step, or steps of 2^(1 - bits) throughout; an activation has `integer` bits before
 the point. Values are rounded where an engine stores them: behind the activation, behind a BatchNorm that follows it,
 behind whatever else makes new values (a way up, a sum, a mean, a concatenation of different grids), and at the input.
-The last result stays float unless `output_bits` are given; so do biases and BatchNorm.
+The last result stays float unless `output_bits` are given; so do BatchNorm, and biases behind kernels of many steps.
 
 The other scheme is that of AskariHemmat et al. (2019): everything but the first block's convolutions, the last one,
 biases and BatchNorm, by a quantizer of its own.
@@ -34,6 +34,7 @@ Array = np.ndarray[Any, Any]
 Scales = Literal["channel", "one"]
 
 QUANTIZED = dict(zip(CONVS, (qkeras.QConv2D, qkeras.QDepthwiseConv2D, QConv2DTranspose), strict=True))
+BIAS_BITS = 24  # what float32 holds exactly
 INTEGERS = range(9)  # QKeras raises the integer 2 to this power, which TensorFlow refuses below zero
 
 
@@ -94,7 +95,7 @@ def fixed_point(
     if samples is not None:
         values = _values(model, plan, samples)
         plan = {tensor: rounding.fitted(values[tensor]) for tensor, rounding in plan.items()}
-    plan = _without_idle_joins(walk, plan)
+    plan, grids = _without_idle_joins(walk, plan)
     inputs: dict[int, Any] = {}
 
     def make(step: Step, reads: list[Any]) -> Any:
@@ -104,7 +105,9 @@ def fixed_point(
         rounding = plan.get(step.makes)
         if rounding and not rounding.signed and _is_relu(step.layer):
             return rounding.layer(step.name)(reads[0])
-        y = _quantized(step, reads, _kernel_quantizer(step.layer, weight_bits, scales))
+        kernel = _kernel_quantizer(step.layer, weight_bits, scales)
+        bias = None if scales == "channel" or kernel is None else _bias_quantizer(kernel, grids[step.reads[0]])
+        y = _quantized(step, reads, kernel, bias)
         return rounding.layer(f"{step.name}_quantize")(y) if rounding else y
 
     def rounded_input(tensor: int, x: Any) -> Any:
@@ -169,8 +172,10 @@ def _plan(
     return plan
 
 
-def _without_idle_joins(walk: list[Step], plan: dict[int, Rounding]) -> dict[int, Rounding]:
-    """The plan, less the concatenations whose parts lie on one and the same grid."""
+def _without_idle_joins(
+    walk: list[Step], plan: dict[int, Rounding]
+) -> tuple[dict[int, Rounding], dict[int, Rounding | None]]:
+    """The plan, less the concatenations whose parts lie on one and the same grid; and where every tensor lies then."""
     plan = dict(plan)
     grids: dict[int, Rounding | None] = {}
     for step in walk:
@@ -179,7 +184,7 @@ def _without_idle_joins(walk: list[Step], plan: dict[int, Rounding]) -> dict[int
         if stays:
             plan.pop(step.makes, None)
         grids[step.makes] = parts.pop() if stays else plan.get(step.makes)
-    return plan
+    return plan, grids
 
 
 def _values(model: Any, wanted: dict[int, Rounding], samples: Array) -> dict[int, Array]:
@@ -221,7 +226,19 @@ def _kernel_quantizer(layer: Any, bits: int, scales: Scales) -> Any:
     return qkeras.quantized_bits(bits, integer, alpha=1)
 
 
-def _quantized(step: Step, reads: list[Any], quantizer: Any) -> Any:
+def _bias_quantizer(kernel: Any, x: Rounding | None) -> Any:
+    """Biases as whole steps of the sums they are added to, so that the trained network is the integer one.
+
+    Only where kernels have one step throughout: a step a channel moves with the weights, and its bias is rounded when
+    the network is lowered.
+    """
+    if x is None:
+        return None
+    step = x.integer - x.bits + x.signed + int(kernel.integer) - kernel.bits + 1
+    return qkeras.quantized_bits(BIAS_BITS, max(step + BIAS_BITS - 1, 0), alpha=1)
+
+
+def _quantized(step: Step, reads: list[Any], quantizer: Any, bias_quantizer: Any = None) -> Any:
     """Call the quantized twin of a convolution, with its weights; without a quantizer, a copy of the layer."""
     layer = step.layer
     known = type(layer) in CONVS and layer.activation is tf_keras.activations.linear
@@ -234,6 +251,8 @@ def _quantized(step: Step, reads: list[Any], quantizer: Any) -> Any:
     free: dict[str, Any] = {"constraint": tf_keras.constraints.Constraint(), "initializer": "zeros"}
     kind = "depthwise" if type(layer) is K.DepthwiseConv2D else "kernel"
     options = {f"{kind}_{key}": value for key, value in free.items()} | {f"{kind}_quantizer": quantizer}
+    if bias_quantizer is not None and layer.use_bias:
+        options |= {"bias_quantizer": bias_quantizer, "bias_constraint": tf_keras.constraints.Constraint()}
     twin = QUANTIZED[type(layer)](**geometry(layer), **options)
     y = twin(reads[0])
     twin.set_weights(layer.get_weights())

@@ -27,14 +27,23 @@ def geometry(layer: Any) -> dict[str, Any]:
 
 @tf_keras.utils.register_keras_serializable("qk_unet")
 class QConv2DTranspose(tf_keras.layers.Conv2DTranspose):
-    """A transposed convolution whose kernel is quantized on every call; channels last, no output padding."""
+    """A transposed convolution whose kernel and bias are quantized on every call; channels last, no output padding."""
 
-    def __init__(self, filters: int, kernel_size: Any, *, kernel_quantizer: Any = None, **kwargs: Any) -> None:
+    def __init__(
+        self,
+        filters: int,
+        kernel_size: Any,
+        *,
+        kernel_quantizer: Any = None,
+        bias_quantizer: Any = None,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(filters, kernel_size, **kwargs)
         if self.output_padding is not None or self.data_format != "channels_last":
             raise ValueError("QConv2DTranspose has no output padding and knows channels last alone")
         self.kernel_quantizer = kernel_quantizer
         self.kernel_quantizer_internal = qkeras.get_quantizer(kernel_quantizer)
+        self.bias_quantizer_internal = qkeras.get_quantizer(bias_quantizer)
         if hasattr(self.kernel_quantizer_internal, "_set_trainable_parameter"):
             self.kernel_quantizer_internal._set_trainable_parameter()  # as QKeras' layers: alpha=None is "auto_po2"
 
@@ -57,17 +66,23 @@ class QConv2DTranspose(tf_keras.layers.Conv2DTranspose):
             dilation_rate=self.dilation_rate,
         )
         y.set_shape(self.compute_output_shape(x.shape))
-        y = tf.nn.bias_add(y, self.bias) if self.use_bias else y
+        if self.use_bias:
+            round_bias = self.bias_quantizer_internal
+            y = tf.nn.bias_add(y, round_bias(self.bias) if round_bias else self.bias)
         return y if self.activation is None else self.activation(y)
 
     def get_quantizers(self) -> list[Any]:
         """QKeras' protocol: of the kernel and of the bias."""
-        return [self.kernel_quantizer_internal, None]
+        return [self.kernel_quantizer_internal, self.bias_quantizer_internal]
 
     def get_config(self) -> dict[str, Any]:
         """What __init__ needs."""
-        quantizer = tf_keras.utils.serialize_keras_object(self.kernel_quantizer_internal)
-        return {**super().get_config(), "kernel_quantizer": quantizer}
+        words = tf_keras.utils.serialize_keras_object
+        return {
+            **super().get_config(),
+            "kernel_quantizer": words(self.kernel_quantizer_internal),
+            "bias_quantizer": words(self.bias_quantizer_internal),
+        }
 
 
 @tf_keras.utils.register_keras_serializable("qk_unet")

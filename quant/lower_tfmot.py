@@ -47,7 +47,7 @@ def lower_tfmot(model: Any) -> Lowered:
             if _is_relu(layer.activation):
                 x = K.ReLU(name=f"{layer.name}_relu")(x)
         elif isinstance(layer, K.BatchNormalization):
-            x = reads[0] if step.reads[0] in norms else norm_as_depthwise(layer)(reads[0])
+            x = reads[0] if step.reads[0] in norms else _lone_norm(layer, kernels)(reads[0])
         elif isinstance(layer, K.Dropout):
             x = reads[0]
         else:
@@ -78,6 +78,18 @@ def _convolution(step: Step, norm: Any, kernels: dict[str, Grid]) -> Any:
     channels = kernel.shape[axis]
     twin = type(layer).from_config({**layer.get_config(), "use_bias": True, "activation": "linear"})
     return with_weights(twin, kernel, np.broadcast_to(bias, channels))
+
+
+def _lone_norm(layer: Any, kernels: dict[str, Grid]) -> Any:
+    """A norm with no convolution to fold into: a 1x1 depthwise one whose gains are the ends of their grids, exactly."""
+    twin = norm_as_depthwise(layer)
+    gain, shift = twin.get_weights()
+    kernels[layer.name] = Grid(
+        np.where(gain == 0, 1, np.abs(gain) / 127).ravel(), 0, 8, signed=True, narrow=True, axis=2
+    )
+    grid = kernels[layer.name]
+    twin.set_weights([grid.dequantize(grid.quantize(gain)), shift])
+    return twin
 
 
 def _is_relu(activation: Any) -> bool:

@@ -121,9 +121,13 @@ def _rule(step: Step) -> Any:
             return RoundedGate()
         case K.Multiply() | AlignedUpsample():
             return Rounded()
-        case K.BatchNormalization() if not isinstance(step.layer.input._keras_history.layer, CONVS):
+        case K.BatchNormalization() if not _is_linear_conv(step.layer.input._keras_history.layer):
             return Rounded()
     return None
+
+
+def _is_linear_conv(layer: Any) -> bool:
+    return isinstance(layer, CONVS) and _named(layer) == "linear"
 
 
 def _named(layer: Any) -> str:

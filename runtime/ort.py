@@ -38,6 +38,7 @@ class OnnxRuntime:
         """`options` are set on ONNX Runtime's SessionOptions as they are."""
         library = need("onnxruntime", library="onnxruntime", extra="cpu")
         wanted = _provider(library, provider)
+        self.levels = library.GraphOptimizationLevel
         settings = library.SessionOptions()
         settings.log_severity_level = 3  # it warns of every shape it does not know beforehand: all of them
         settings.intra_op_num_threads = threads or 0
@@ -51,9 +52,9 @@ class OnnxRuntime:
         took = self.session.get_providers()[0]
         if took != wanted:
             raise SetupError(f"ONNX Runtime took {took} where {wanted} was asked for", "qk-run doctor")
+        self.ran = Ran(f"ONNX Runtime {library.__version__}", provider)
         text = self.session.get_modelmeta().custom_metadata_map.get(CONTRACT)
         self.contract = Contract.from_json(text, source=path)
-        self.ran = Ran(f"ONNX Runtime {library.__version__}", provider)
 
     def run(self, batch: Array) -> dict[str, Array]:
         """Each exit's output, by name, for a float32 batch (n, planes, height, width)."""
@@ -70,7 +71,9 @@ def _provider(library: Any, name: str) -> str:
     if name not in PROVIDERS:
         raise BadOption("provider", name, " or ".join(PROVIDERS))
     if PROVIDERS[name] not in library.get_available_providers():
-        raise SetupError(f"this ONNX Runtime has no provider {name}", "pip install 'qk-unet[gpu]' on a machine with CUDA")
+        raise SetupError(
+            f"this ONNX Runtime has no provider {name}", "pip install 'qk-unet[gpu]' on a machine with CUDA"
+        )
     return PROVIDERS[name]
 
 

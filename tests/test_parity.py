@@ -1,0 +1,112 @@
+import numpy as np
+import pytest
+
+import keras_models
+from export.layerwise import first_departure, layerwise
+from export.parity import compare, prove, samples
+from export.round_kernels import round_kernels
+from export.to_onnx import to_onnx
+from export.to_tflite import to_tflite
+from export.write import described, write
+from keras_models.fold import plain
+from runtime.errors import BadOption, FileError, NotEqual
+from runtime.ort import OnnxRuntime
+from test_to_onnx import broken, one_weight, shaken
+from trained import NETWORKS, inputs, trained
+
+pytestmark = pytest.mark.xdist_group("trained")
+
+WRITERS = {"onnx": to_onnx, "tflite": to_tflite}
+
+
+def test_a_comparison_measures_in_steps_and_says_where():
+    wanted = np.zeros((1, 2, 2, 1), np.float32)
+    wanted[0, 0, 0, 0] = 1
+    found = wanted.copy()
+    found[0, 1, 0, 0] = 0.25
+    seen = compare(found, wanted, unit=0.125)
+    assert (seen.worst, seen.mean, seen.exact, seen.within_one, seen.where) == (2, 0.5, 0.75, 0.75, (0, 1, 0, 0))
+    assert seen.decibel == pytest.approx(10 * np.log10(1 / (0.25**2 / 4)))
+    same = compare(wanted, wanted, unit=None)
+    assert (same.exact, same.decibel, same.as_dict()["decibel"]) == (1, float("inf"), None)
+    found[0, 0, 1, 0] = np.nan
+    assert compare(found, wanted, unit=0.125).worst == np.inf
+
+
+@pytest.mark.parametrize("kind", WRITERS)
+@pytest.mark.parametrize(("name", "options"), [NETWORKS[0], *NETWORKS[4:6]], ids=str)
+def test_both_formats_are_proved_against_the_reference(kind, name, options, tmp_path):
+    _, lowered, contract = trained(name, **options)
+    path = tmp_path / f"a.{kind}"
+    WRITERS[kind](lowered, contract, path)
+    found = prove(lowered, path)
+    assert found.within_one == 1
+    assert found.exact == 1 or kind == "tflite"
+
+
+@pytest.mark.parametrize("kind", WRITERS)
+def test_layer_by_layer_the_first_that_parts_is_named(kind, tmp_path):
+    _, lowered, contract = trained("unet", width=4, levels=3)
+    path, x = tmp_path / f"a.{kind}", inputs(4)
+    WRITERS[kind](lowered, contract, path)
+    rows = layerwise(lowered, path, x)
+    names = [row.name for row in rows]
+    assert first_departure(rows) is None
+    assert {"raw_grid", "down1_conv1_grid", "bottom_act2_grid", "up1_grid", "picture_conv_grid"} <= set(names)
+    if kind == "onnx":
+        broken(path, "bottom_conv1_kernel_q", one_weight)
+        assert first_departure(layerwise(lowered, path, x)).name == "bottom_conv1_grid"
+
+
+def test_a_file_that_is_not_equal_is_not_kept(tmp_path, monkeypatch):
+    _, lowered, contract = trained("unet", width=4, levels=3)
+
+    def wrong(lowered, contract, path):
+        to_onnx(lowered, contract, path)
+        broken(path, "bottom_conv1_kernel_q", one_weight)
+
+    monkeypatch.setitem(write.__globals__["WRITERS"], ".onnx", wrong)
+    with pytest.raises(NotEqual, match=r"a\.onnx.*steps, worst at") as caught:
+        write(lowered, contract, tmp_path / "a.onnx")
+    assert caught.value.worst > 0
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_float_file_is_proved_too_and_a_wrong_one_is_seen(tmp_path):
+    model, contract = shaken("unet", width=4, levels=3)
+    assert write(plain(model), contract, tmp_path / "a.onnx").worst <= 1
+    broken(tmp_path / "a.onnx", "down1_conv1_kernel", lambda kernel: kernel * np.float32(1.001))
+    with pytest.raises(NotEqual):
+        prove(plain(model), tmp_path / "a.onnx")
+
+
+def test_rounded_kernels_make_a_small_file_that_is_equal_to_them(tmp_path):
+    model, contract = keras_models.build("unet", width=16, levels=4)
+    lowered = round_kernels(plain(model), bits=4)
+    assert write(lowered, contract, tmp_path / "w4.onnx").worst <= 1
+    write(plain(model), contract, tmp_path / "float.onnx")
+    assert (tmp_path / "w4.onnx").stat().st_size * 5 < (tmp_path / "float.onnx").stat().st_size
+    assert OnnxRuntime(tmp_path / "w4.onnx").contract.weight_bits == 4
+
+
+def test_a_contract_is_described_by_the_bits_the_network_has():
+    _, lowered, contract = trained("unet", width=4, levels=3)
+    assert (described(lowered, contract).weight_bits, described(lowered, contract).activation_bits) == (8, 8)
+    model, contract = keras_models.build("unet", width=4, levels=2)
+    assert described(plain(model), contract).weight_bits == 32
+
+
+def test_samples_reach_from_black_to_white_the_same_each_time():
+    _, _, contract = trained("unet", width=4, levels=3)
+    x = samples(contract)
+    assert x.min() < 1e-6 < 0.99 < x.max()
+    np.testing.assert_array_equal(x, samples(contract))
+
+
+def test_a_name_without_a_format_and_a_place_that_cannot_be_are_refused(tmp_path):
+    _, lowered, contract = trained("unet", width=4, levels=3)
+    with pytest.raises(BadOption, match=".onnx or .tflite"):
+        write(lowered, contract, tmp_path / "a.pb")
+    (tmp_path / "file").touch()
+    with pytest.raises(FileError, match="cannot be written"):
+        write(lowered, contract, tmp_path / "file" / "a.onnx")

@@ -1,0 +1,55 @@
+"""Networks after a few steps of quantization-aware training, small and the same each time: what export tests stand on."""
+
+import functools
+
+import numpy as np
+import tf_keras
+
+import keras_models
+from quant.lower_tfmot import lower_tfmot
+from quant.qat import quantization_aware
+
+SIZE = 64
+STEPS = 40
+
+# Every scheme of layers once, narrow; each is trained once in a run, since all tests that need one run in one process.
+NETWORKS = [
+    ("unet", {"width": 4, "levels": 3}),
+    ("unet", {"width": 4, "levels": 3, "activation": "relu"}),
+    ("light", {"width": 4, "levels": 3}),
+    ("lighter", {"width": 4, "levels": 3}),
+    ("squeeze", {"width": 8}),
+    ("effnet-ffnet", {"width": 8}),
+    ("thin-student", {"width": 4, "levels": 3}),
+    ("fixed-unet", {"width": 4}),
+]
+UNET = NETWORKS[0]
+
+
+def inputs(channels, *, height=SIZE, width=SIZE, count=2, seed=1):
+    return np.random.default_rng(seed).random((count, height, width, channels), np.float32)
+
+
+def settled(model, x):
+    """BatchNorm statistics as those of x, where training would bring them in time."""
+    norms = [layer for layer in model.layers if isinstance(layer, tf_keras.layers.BatchNormalization)]
+    for norm in norms:
+        norm.momentum = 0.0
+    model(x, training=True)
+    return model
+
+
+@functools.cache
+def trained(name, **options):
+    """(the QAT model, its lowered form, its contract)."""
+    tf_keras.utils.set_random_seed(7)
+    model, contract = keras_models.build(name, **options)
+    x = inputs(len(contract.planes), count=4)
+    aware = quantization_aware(settled(model, x), samples=x)
+    shape = aware(x[:1]).shape
+    y = np.stack([x.mean(axis=-1)] * shape[-1], axis=-1)
+    y = y.repeat(2, axis=1).repeat(2, axis=2) if shape[1] > SIZE else y[:, :: SIZE // shape[1], :: SIZE // shape[2]]
+    aware.compile(tf_keras.optimizers.Adam(1e-3), "mae")
+    for _ in range(STEPS):
+        aware.train_on_batch(x, y)
+    return aware, lower_tfmot(aware), contract

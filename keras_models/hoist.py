@@ -58,33 +58,34 @@ def _single(readers: Counter[int]) -> set[int]:
 def hoisted(lowered: Lowered) -> Lowered:
     """The same function with every Quantize as far up as it goes."""
     model = _without_idle(lowered.model)
-    while (wanted := _wanted(model)) is not None:
-        model = _lifted(model, *wanted)
+    while wanted := _wanted(model):
+        model = _lifted(model, wanted)
     return Lowered(_without_idle(model), lowered.kernels)
 
 
-def _wanted(model: Any) -> tuple[int, Quantize] | None:
-    """The first mover whose output is rounded though an input of it is not: its output's number and the Quantize."""
+def _wanted(model: Any) -> dict[int, Quantize]:
+    """The movers whose output is rounded though an input of theirs is not: their outputs, each with its Quantize."""
     walk, known = steps(model), grids(steps(model))
     makers = {step.makes: step for step in walk}
     readers = _readers(model, walk)
+    wanted = {}
     for step in walk:
-        if not isinstance(step.layer, Quantize):
-            continue
-        mover = makers[step.reads[0]]
-        bare = any(known[tensor] is None for tensor in mover.reads)
-        if moves(mover.layer) and bare and readers[mover.makes] == 1:
-            return mover.makes, step.layer
-    return None
+        if isinstance(step.layer, Quantize):
+            mover = makers[step.reads[0]]
+            bare = any(known[tensor] is None for tensor in mover.reads)
+            if moves(mover.layer) and bare and readers[mover.makes] == 1:
+                wanted[mover.makes] = step.layer
+    return wanted
 
 
-def _lifted(model: Any, number: int, rounding: Quantize) -> Any:
-    """The Quantize behind tensor `number` moved in front of the mover that makes it."""
+def _lifted(model: Any, wanted: dict[int, Quantize]) -> Any:
+    """Each Quantize moved in front of the mover it follows, wherever the mover's input is not rounded yet."""
     known = grids(steps(model))
     taken = {step.name for step in steps(model)}
 
     def make(step: Step, reads: list[Any]) -> Any:
-        if step.makes == number:
+        if step.makes in wanted:
+            rounding = wanted[step.makes]
             bare = [i for i, tensor in enumerate(step.reads) if known[tensor] is None]
             for i in bare:
                 name = rounding.name if len(step.reads) == 1 else _fresh(f"{rounding.name}_{i}", taken)
@@ -92,7 +93,7 @@ def _lifted(model: Any, number: int, rounding: Quantize) -> Any:
             if len(bare) == len(reads):
                 return copy(step.layer, reads)
             return Quantize(rounding.grid, name=rounding.name)(copy(step.layer, reads))
-        if step.layer is rounding:
+        if step.reads[0] in wanted and step.layer is wanted[step.reads[0]]:
             return reads[0]
         return copy(step.layer, reads)
 

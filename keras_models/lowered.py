@@ -67,8 +67,6 @@ def _odd(layer: Any) -> str | None:
         return "an activation inside"
     if layer.data_format != "channels_last":
         return "channels first"
-    if type(layer) is K.DepthwiseConv2D:
-        return None if layer.depth_multiplier == 1 else f"depth_multiplier={layer.depth_multiplier}"
     return None if layer.groups == 1 else f"groups={layer.groups}"
 
 

@@ -118,7 +118,14 @@ def activation_inside(x):
     return K.BatchNormalization(name="norm")(K.Conv2D(4, 3, padding="same", activation="relu", name="conv")(x))
 
 
-@pytest.mark.parametrize("body", [two_readers, two_norms, norm_behind_activation, activation_inside])
+def several_kernels_a_channel(x):
+    x = K.DepthwiseConv2D(3, padding="same", depth_multiplier=2, name="conv")(x)
+    return K.BatchNormalization(name="norm")(x)
+
+
+@pytest.mark.parametrize(
+    "body", [two_readers, two_norms, norm_behind_activation, activation_inside, several_kernels_a_channel]
+)
 def test_a_norm_that_cannot_be_folded_becomes_a_depthwise_convolution(body):
     model = network(body)
     lowered = plain(model).check()
@@ -159,10 +166,9 @@ def test_what_only_trains_is_left_out():
     "layer",
     [
         K.Conv2D(4, 3, padding="same", groups=2, name="odd"),
-        K.DepthwiseConv2D(3, padding="same", depth_multiplier=2, name="odd"),
         K.BatchNormalization(axis=1, name="odd"),
     ],
-    ids=["groups", "depth multiplier", "norm of rows"],
+    ids=["groups", "norm of rows"],
 )
 def test_what_cannot_be_folded_is_left_for_the_check_to_name(layer):
     raw = K.Input((8, 8, 2), name="raw")

@@ -10,7 +10,7 @@ from runtime.errors import UnknownLayer
 K = tf_keras.layers
 
 
-@pytest.mark.parametrize("name", ["unet", "squeeze", "effnet-ffnet"])
+@pytest.mark.parametrize("name", ["unet", "thin"])
 def test_every_layer_is_one_step_and_reads_what_was_made_before(name):
     model, _ = keras_models.build(name, width=4)
     walk, made = steps(model), set()

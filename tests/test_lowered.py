@@ -51,7 +51,6 @@ def test_a_weight_that_is_no_number_is_named(number, place):
         (K.Conv2D(4, 1, activation="relu", name="odd"), "Conv2D with an activation inside"),
         (K.Conv2DTranspose(4, 2, 2, activation="relu", name="odd"), "Conv2DTranspose with an activation inside"),
         (K.Conv2D(4, 1, groups=2, name="odd"), "Conv2D with groups=2"),
-        (K.DepthwiseConv2D(3, depth_multiplier=2, name="odd"), "DepthwiseConv2D with depth_multiplier=2"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )

@@ -251,7 +251,7 @@ def test_a_file_forged_without_change_is_read(saved, tmp_path):
 
 
 def test_float_weights_and_lowered_networks_are_told_apart(saved, tmp_path):
-    model, contract = keras_models.build("thin", width=4)
+    model, contract = keras_models.build("thin", width=4, levels=2)
     keras_models.save(model, contract, tmp_path / "float.npz")
     with pytest.raises(BadContract, match="no network in the plain form"):
         load_plain(tmp_path / "float.npz")

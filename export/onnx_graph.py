@@ -9,6 +9,7 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 from keras_models.grid import Grid
+from runtime.errors import BadGrid
 
 __all__ = ["IR_VERSION", "OPSET", "Graph"]
 
@@ -31,8 +32,10 @@ class Graph:
         self.nodes.append(helper.make_node(kind, reads, [makes], name=makes, **attributes))
         return makes
 
-    def constant(self, name: str, array: Array) -> str:
-        """Add a constant; one of the same name must be the same."""
+    def constant(self, name: str, array: Array | np.generic) -> str:
+        """Add a constant."""
+        if name in self.constants:
+            raise ValueError(f"two constants are named {name!r}")
         self.constants[name] = numpy_helper.from_array(np.array(array, order="C"), name)
         return name
 
@@ -84,6 +87,10 @@ class Graph:
 
         2-bit tensors came with opset 25, which JetPack's ONNX Runtime does not read.
         """
+        if not grid.signed or grid.zero:
+            raise BadGrid(
+                f"levels {grid.low} to {grid.high} around {grid.zero} for {name!r}", "a signed kernel around 0"
+            )
         if grid.bits > 4:
             return self.constant(name, levels.astype(np.int8))
         nibbles = np.append(levels.ravel() & 15, [0] * (levels.size % 2)).astype(np.uint8)

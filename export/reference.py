@@ -18,15 +18,16 @@ import tf_keras
 from keras_models.fixed_point import FixedPoint, fixed
 from keras_models.graph import Step, outputs, steps
 from keras_models.grid import Grid
-from keras_models.hoist import moves, requantized
+from keras_models.hoist import moves, plain_relu, requantized
 from keras_models.layers import DepthToSpace
 from keras_models.lowered import Lowered
 from keras_models.quantize import Quantize
-from runtime.errors import UnknownLayer
+from runtime.errors import BadGrid, UnknownLayer
 
 __all__ = ["Convolve", "bias_levels", "multiplier", "numpy_convolve", "reference", "tensorflow_convolve"]
 
 K = tf_keras.layers
+MOST = 1 << 30  # half of int32 for the bias leaves half for the products
 CONVS = (K.Conv2D, K.DepthwiseConv2D)
 Array = np.ndarray[Any, Any]
 Convolve = Callable[[Array, Array, Any], Array]
@@ -71,6 +72,18 @@ class Sums:
         return Levels(np.clip(np.rint(scaled) + grid.zero, grid.low, grid.high).astype(np.int32), grid)
 
 
+@dataclass(frozen=True)
+class Mixed:
+    """The float32 sum or product of levels."""
+
+    values: Array
+
+    def rounded(self, grid: Grid) -> Array:
+        """ONNX Runtime's rule for the two: the zero point is added before rounding, so an odd one turns ties around."""
+        q = np.rint(self.values / grid.scale + np.float32(grid.zero))
+        return np.clip(q, grid.low, grid.high).astype(np.int32)
+
+
 def multiplier(x: Grid, kernel: Grid, y: Grid) -> Array:
     """The float32 factor from sums to levels, in ONNX Runtime's order of operations."""
     return np.asarray(x.scale * kernel.scale / y.scale, np.float32)
@@ -79,8 +92,9 @@ def multiplier(x: Grid, kernel: Grid, y: Grid) -> Array:
 def bias_levels(bias: Array, x: Grid, kernel: Grid) -> Array:
     """A bias as the whole number of steps of the sums."""
     steps_ = np.rint(bias.astype(np.float64) / (x.scale * kernel.scale).astype(np.float64))
-    limit = np.iinfo(np.int32)
-    return np.clip(steps_, limit.min, limit.max).astype(np.int32)
+    if (np.abs(steps_) > MOST).any():
+        raise BadGrid(f"a bias of {np.abs(bias).max():.3g} in steps so small", "wider ranges or smaller biases")
+    return steps_.astype(np.int32)
 
 
 def reference(lowered: Lowered, x: Array, *, convolve: Convolve | None = None) -> dict[str, Array]:
@@ -95,7 +109,7 @@ def reference(lowered: Lowered, x: Array, *, convolve: Convolve | None = None) -
             made = made.biased(step.layer, whole=step.makes in inner)
         tensors[step.makes] = made
     named = {step.name: tensors[step.makes] for step in steps(lowered.model)}
-    found = {name: value.q if isinstance(value, Levels | Sums) else value for name, value in named.items()}
+    found = {name: value.q if isinstance(value, Levels | Sums) else _values(value) for name, value in named.items()}
     ends = [tensors[tensor] for tensor in outputs(lowered.model)]
     return found | {f"output{i}": _values(end) for i, end in enumerate(ends)}
 
@@ -106,6 +120,8 @@ def _step(step: Step, reads: list[Any], kernels: Any, convolve: Convolve) -> Any
     if isinstance(layer, Quantize):
         if isinstance(first, Sums):
             return first.requantized(layer.grid)
+        if isinstance(first, Mixed):
+            return Levels(first.rounded(layer.grid), layer.grid)
         return Levels(layer.grid.quantize(_values(first)), layer.grid)
     if isinstance(layer, CONVS) and isinstance(first, Levels) and layer.name in kernels:
         grid = kernels[layer.name]
@@ -113,12 +129,13 @@ def _step(step: Step, reads: list[Any], kernels: Any, convolve: Convolve) -> Any
         return Sums(sums, first.grid, grid)
     if moves(layer):
         return _moved(layer, reads)
-    if isinstance(layer, K.ReLU) and isinstance(first, Sums) and layer.max_value is None:
+    if isinstance(first, Sums) and plain_relu(layer):
         return Sums(np.maximum(first.q, 0), first.x, first.kernel)
     arrays = [_values(value) for value in reads]
     if isinstance(layer, FixedPoint):
         return Levels(layer.grid.quantize(fixed(arrays[0], layer.integer, layer.fraction)), layer.grid)
-    return layer(arrays if len(arrays) > 1 else arrays[0]).numpy()
+    made = layer(arrays if len(arrays) > 1 else arrays[0]).numpy()
+    return Mixed(made) if isinstance(layer, K.Add | K.Multiply) else made
 
 
 def _moved(layer: Any, reads: list[Any]) -> Any:
@@ -145,7 +162,7 @@ def _move(layer: Any, arrays: list[Array]) -> Array:
 
 
 def _values(value: Any) -> Array:
-    return value.values if isinstance(value, Levels | Sums) else value
+    return value.values if isinstance(value, Levels | Sums | Mixed) else value
 
 
 def numpy_convolve(x: Array, kernel: Array, layer: Any) -> Array:

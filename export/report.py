@@ -50,8 +50,9 @@ def export_files(
         path = out / f"{run.stem}{'' if bits is None else f'-w{bits}'}.{kind}"
         with console.status(f"writing and proving {path}"):
             parity = write(lowered, contract, path)
-            rows.append({"file": str(path), "bytes": path.stat().st_size, "times_smaller": float_bytes / path.stat().st_size,
-                         **parity.as_dict(), **_running(path, contract)})  # fmt: skip
+            size = path.stat().st_size
+            about = {"file": str(path), "bytes": size, "times_smaller": float_bytes / size}
+            rows.append({**about, **parity.as_dict(), **_running(path, contract)})
     if len(rows) == 2:
         first, second = (output(engine(row["file"]), samples(contract)) for row in rows)
         rows[1]["between_formats"] = compare(second, first, unit=rows[0]["unit"]).as_dict()

@@ -13,7 +13,7 @@ from onnx import TensorProto, helper
 from export.onnx_graph import Graph
 from export.reference import bias_levels
 from keras_models.fixed_point import FixedPoint
-from keras_models.graph import Step, outputs, steps
+from keras_models.graph import outputs, steps
 from keras_models.hoist import grids, hoisted, moves, requantized
 from keras_models.layers import AlignedUpsample, DepthToSpace
 from keras_models.lowered import Lowered
@@ -109,6 +109,8 @@ def _convolution(graph: Graph, layer: Any, x: str, grid: Any, lowered: Lowered) 
     """Conv, its kernel turned to channels first; quantized where the kernel and its input both have a grid."""
     kernel, *biases = layer.get_weights()
     depthwise = isinstance(layer, K.DepthwiseConv2D)
+    if depthwise and kernel.shape[3] != 1:
+        raise UnknownLayer(layer.name, "DepthwiseConv2D with a depth multiplier", "the ONNX writer")
     outs = kernel.shape[2] if depthwise else kernel.shape[3]
     bias = biases[0] if biases else np.zeros(outs, np.float32)
     turn = (2, 3, 0, 1) if depthwise else (3, 2, 0, 1)

@@ -19,7 +19,7 @@ from keras_models.lowered import Lowered
 from keras_models.quantize import Quantize
 from keras_models.rewrite import copy, rebuild
 
-__all__ = ["grids", "hoisted", "moves", "requantized"]
+__all__ = ["grids", "hoisted", "moves", "plain_relu", "requantized"]
 
 K = tf_keras.layers
 
@@ -47,7 +47,7 @@ def requantized(model: Any) -> set[int]:
     walk = steps(model)
     readers = _readers(model, walk)
     rounded = {step.reads[0] for step in walk if isinstance(step.layer, Quantize)}
-    relus = {step.reads[0] for step in walk if _is_relu(step.layer) and step.makes in rounded & _single(readers)}
+    relus = {step.reads[0] for step in walk if plain_relu(step.layer) and step.makes in rounded & _single(readers)}
     return (rounded | relus) & _single(readers)
 
 
@@ -117,7 +117,7 @@ def _without_idle(model: Any) -> Any:
         match step.layer:
             case Quantize() as layer if known[step.reads[0]] == layer.grid:
                 return reads[0]
-            case K.ReLU() as layer if _is_relu(layer):
+            case K.ReLU() as layer if plain_relu(layer):
                 grid = rounded.get(step.makes)
                 # Behind another grid it stays: two roundings in a row would be taken for one by ONNX Runtime.
                 bare = known[step.reads[0]] is None
@@ -128,7 +128,7 @@ def _without_idle(model: Any) -> Any:
     return rebuild(model, make)
 
 
-def _is_relu(layer: Any) -> bool:
+def plain_relu(layer: Any) -> bool:
     """Whether a layer is max(x, 0) and nothing else."""
     plain = type(layer) is K.ReLU and layer.max_value is None
     return plain and not layer.negative_slope and not layer.threshold

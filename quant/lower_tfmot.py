@@ -19,7 +19,7 @@ from keras_models.lowered import Lowered
 from keras_models.quantize import Quantize
 from keras_models.rewrite import copy, rebuild
 from quant.qat import activation_ranges
-from runtime.errors import BadGrid
+from runtime.errors import BadGrid, UnknownLayer
 
 __all__ = ["lower_tfmot"]
 
@@ -44,12 +44,13 @@ def lower_tfmot(model: Any) -> Lowered:
             return _rounded(reads[0], _range(step.layer.quantizer_vars, "the input"), "raw")
         if type(layer) in CONVS:
             x = _convolution(step, norms.get(step.makes), kernels)(reads[0])
-            if _is_relu(layer.activation):
-                x = K.ReLU(name=f"{layer.name}_relu")(x)
+            x = _activated(x, _named(layer.activation), f"{layer.name}_activation")
         elif isinstance(layer, K.BatchNormalization):
             x = reads[0] if step.reads[0] in norms else _lone_norm(layer, kernels)(reads[0])
         elif isinstance(layer, K.Dropout):
             x = reads[0]
+        elif isinstance(layer, K.Activation):
+            x = _activated(reads[0], _named(layer.activation), layer.name)
         else:
             x = copy(layer, reads)
         return _rounded(x, _output_grid(step.layer), layer.name)
@@ -92,9 +93,22 @@ def _lone_norm(layer: Any, kernels: dict[str, Grid]) -> Any:
     return twin
 
 
-def _is_relu(activation: Any) -> bool:
-    """Whether a convolution's own activation, TFMOT's wrapping taken off, is a ReLU."""
-    return getattr(activation, "activation", activation) is tf_keras.activations.relu
+def _named(activation: Any) -> str:
+    """The name of an activation, TFMOT's wrapping taken off."""
+    function = getattr(activation, "activation", activation)
+    return "linear" if type(function).__name__ == "NoOpActivation" else tf_keras.activations.serialize(function)
+
+
+def _activated(x: Any, kind: str, name: str) -> Any:
+    """An activation as a layer of the plain form."""
+    match kind:
+        case "linear":
+            return x
+        case "relu":
+            return K.ReLU(name=name)(x)
+        case "sigmoid":
+            return K.Activation(kind, name=name)(x)
+    raise UnknownLayer(name, f"activation {kind}", "the lowering of quantization-aware networks")
 
 
 def _kernel(wrapper: Any) -> tuple[np.ndarray[Any, Any], Grid | None]:
@@ -104,7 +118,8 @@ def _kernel(wrapper: Any) -> tuple[np.ndarray[Any, Any], Grid | None]:
     ((weight, quantizer, ranges),) = wrapper._weight_vars
     kernel = quantizer(weight, False, weights=ranges).numpy()
     high = np.maximum(np.abs(ranges["min_var"].numpy()), np.abs(ranges["max_var"].numpy()))
-    scale = high / np.float32((1 << (quantizer.num_bits - 1)) - 1)
+    # A dead channel has no range: any scale holds its zeros.
+    scale = np.where(high > 0, high / np.float32((1 << (quantizer.num_bits - 1)) - 1), np.float32(1))
     one = scale.size == 1
     return kernel, Grid(scale.reshape(()) if one else scale, 0, quantizer.num_bits, signed=True, narrow=True)
 

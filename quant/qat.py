@@ -100,7 +100,8 @@ def quantization_aware(model: Any, *, samples: Any = None) -> Any:
     annotate = tfmot.quantization.keras.quantize_annotate_layer
 
     model = _relu_inside(_silu_apart(model))
-    rules = {step.name: rule for step in steps(model) if (rule := _rule(step)) is not None}
+    readers = Counter(tensor for step in steps(model) for tensor in step.reads)
+    rules = {step.name: rule for step in steps(model) if (rule := _rule(step, readers)) is not None}
 
     def wrap(layer: Any) -> Any:
         return annotate(layer, rules.get(layer.name))
@@ -112,7 +113,7 @@ def quantization_aware(model: Any, *, samples: Any = None) -> Any:
     return aware
 
 
-def _rule(step: Step) -> Any:
+def _rule(step: Step, readers: Counter[int]) -> Any:
     """What TFMOT has to be told about a layer; None where it knows."""
     match step.layer:
         case DepthToSpace():
@@ -121,7 +122,9 @@ def _rule(step: Step) -> Any:
             return RoundedGate()
         case K.Multiply() | AlignedUpsample():
             return Rounded()
-        case K.BatchNormalization() if not _is_linear_conv(step.layer.input._keras_history.layer):
+        case K.BatchNormalization() if not (
+            _is_linear_conv(step.layer.input._keras_history.layer) and readers[step.reads[0]] == 1
+        ):
             return Rounded()
     return None
 
@@ -172,8 +175,7 @@ def _relu_inside(model: Any) -> Any:
 def _start_ranges(aware: Any, model: Any, samples: Any) -> None:
     """Set each activation range to what the float network's layer of that name puts out."""
     layers = [layer for layer in model.layers if f"quant_{layer.name}" in {w.name for w in aware.layers}]
-    probe = tf_keras.Model(model.inputs, [layer.output for layer in layers])
-    seen = {layer.name: out for layer, out in zip(layers, probe(samples), strict=True)}
+    seen = tf_keras.Model(model.inputs, {layer.name: layer.output for layer in layers})(samples)
     for wrapper in aware.layers:
         if type(wrapper).__name__ == "QuantizeLayer":
             _assign(wrapper.quantizer_vars, samples)

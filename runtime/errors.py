@@ -157,7 +157,7 @@ class NotEqual(FileError):
         self.worst, self.exact, self.where = worst, exact, where
         super().__init__(
             path,
-            f"differs from its network by up to {worst:.3g} steps, worst at {where}, with {exact:.2%} of the values equal",
+            f"differs from its network by up to {worst:.3g} steps, worst at {where}, {exact:.2%} of the values equal",
             "it was not kept; this engine's version computes something else: please report it",
         )
 

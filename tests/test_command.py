@@ -92,6 +92,19 @@ def test_weights_go_from_qk_train_to_qk_export(tmp_path):
     assert "a.npz" in refused.stderr
 
 
+def test_qk_export_writes_both_formats_and_says_how_they_compare(tmp_path):
+    weights = tmp_path / "tiny.npz"
+    CliRunner().invoke(qk_train, ["c-unet++", "-o", "width=2", "--out", str(weights)])
+    done = CliRunner().invoke(qk_export, [str(weights), "--to", "onnx", "--to", "tflite", "--json"])
+    onnx, tflite = [json.loads(line) for line in done.stdout.splitlines()]
+    assert done.exit_code == 0
+    assert (tmp_path / "tiny.onnx").stat().st_size == onnx["bytes"]
+    assert max(onnx["worst"], tflite["worst"], tflite["between_formats"]["worst"]) <= 1
+    table = CliRunner().invoke(qk_export, [str(weights), "--to", "onnx", "--bits", "4", "--out", str(tmp_path / "w4")])
+    assert (table.exit_code, (tmp_path / "w4" / "tiny-w4.onnx").exists()) == (0, True)
+    assert "exact" in table.stdout
+
+
 def test_the_doctor_fails_when_there_is_no_engine(monkeypatch):
     well = CliRunner().invoke(qk_run, ["doctor", "--json"])
     found = json.loads(well.stdout)

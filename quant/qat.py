@@ -97,14 +97,12 @@ def quantization_aware(model: Any, *, samples: Any = None) -> Any:
     TFMOT starts every activation range at -6 to 6 and moves it by a thousandth a step. With `samples` the ranges
     begin where the float network's own activations lie on them.
     """
-    annotate = tfmot.quantization.keras.quantize_annotate_layer
-
     model = _relu_inside(_silu_apart(model))
     readers = Counter(tensor for step in steps(model) for tensor in step.reads)
     rules = {step.name: rule for step in steps(model) if (rule := _rule(step, readers)) is not None}
 
     def wrap(layer: Any) -> Any:
-        return annotate(layer, rules.get(layer.name))
+        return tfmot.quantization.keras.quantize_annotate_layer(layer, rules.get(layer.name))
 
     annotated = tf_keras.models.clone_model(model, clone_function=wrap)
     aware = tfmot.quantization.keras.quantize_apply(annotated)
@@ -161,10 +159,7 @@ def _relu_inside(model: Any) -> Any:
 
     def make(step: Step, reads: list[Any]) -> Any:
         if step.makes in convs:
-            twin = type(step.layer).from_config({**step.layer.get_config(), "activation": "relu"})
-            made = twin(reads[0])
-            twin.set_weights(step.layer.get_weights())
-            return made
+            return copy(step.layer, reads, activation="relu")
         if step.reads[0] in convs:
             return reads[0]
         return copy(step.layer, reads)
@@ -180,9 +175,8 @@ def _start_ranges(aware: Any, model: Any, samples: Any) -> None:
         if type(wrapper).__name__ == "QuantizeLayer":
             _assign(wrapper.quantizer_vars, samples)
         elif wrapper.name.removeprefix("quant_") in seen:
-            for ranges in activation_ranges(wrapper):
-                if isinstance(wrapper.quantize_config, RoundedGate):
-                    continue
+            moves = not isinstance(wrapper.quantize_config, RoundedGate)
+            for ranges in activation_ranges(wrapper) if moves else ():
                 _assign(ranges, seen[wrapper.name.removeprefix("quant_")])
 
 

@@ -43,9 +43,12 @@ def layerwise(lowered: Lowered, path: str | Path, x: Array) -> list[Layer]:
     found = _onnx(path, x, plain) if Path(path).suffix == ".onnx" else _tflite(path, x, plain)
     rows = []
     for name, (kind, q) in found.items():
-        if name in lows and q.shape == wanted[name].shape:
-            off = np.abs(q.astype(np.int64) - (wanted[name] - lows[name]))
-            rows.append(Layer(name, kind, float(np.mean(off == 0)), int(off.max())))
+        if name in lows:
+            level = wanted[name] - lows[name]
+            # ONNX Runtime lays tensors out as it likes; of two layouts that fit, the wrong one is nowhere near.
+            fits = [v for v in (q, q.transpose(0, 2, 3, 1)) if v.shape == level.shape]
+            offs = sorted((np.abs(v.astype(np.int64) - level) for v in fits), key=np.mean)
+            rows += [Layer(name, kind, float(np.mean(off == 0)), int(off.max())) for off in offs[:1]]
     return rows
 
 
@@ -68,14 +71,12 @@ def _onnx(path: str | Path, x: Array, plain: Lowered) -> dict[str, tuple[str, Ar
         values = as_is.session.run(list(nodes), {model.graph.input[0].name: x.transpose(0, 3, 1, 2)})
     rounded = {step.reads[0]: step.name for step in steps(plain.model) if isinstance(step.layer, Quantize)}
     after = {step.name: rounded.get(step.makes, step.name) for step in steps(plain.model)}
-    channels_last = {"QLinearConv", "QLinearLeakyRelu", "NhwcMaxPool"}
     found = {}
     for (output, node), value in zip(nodes.items(), values, strict=True):
         # An optimized node keeps the name of what it was made from, a number behind it.
         name = re.sub(r"(_token_\d+|_q|/duplicated)+$", "", node.name or output)
         if value.dtype == np.uint8 and value.ndim == 4:
-            nhwc = node.op_type in channels_last or node.domain == "com.microsoft.nhwc"
-            found[after.get(name, name)] = (node.op_type, value if nhwc else value.transpose(0, 2, 3, 1))
+            found[after.get(name, name)] = (node.op_type, value)
     return found
 
 

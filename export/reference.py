@@ -15,11 +15,12 @@ from typing import Any
 import numpy as np
 import tf_keras
 
+from export.enlarge import bilinear
 from keras_models.fixed_point import FixedPoint, fixed
 from keras_models.graph import Step, outputs, steps
 from keras_models.grid import Grid
 from keras_models.hoist import moves, plain_relu, requantized
-from keras_models.layers import DepthToSpace
+from keras_models.layers import AlignedUpsample, DepthToSpace
 from keras_models.lowered import Lowered
 from keras_models.quantize import Quantize
 from runtime.errors import BadGrid, UnknownLayer
@@ -134,6 +135,10 @@ def _step(step: Step, reads: list[Any], kernels: Any, convolve: Convolve) -> Any
     arrays = [_values(value) for value in reads]
     if isinstance(layer, FixedPoint):
         return Levels(layer.grid.quantize(fixed(arrays[0], layer.integer, layer.fraction)), layer.grid)
+    if isinstance(layer, AlignedUpsample):
+        return bilinear(arrays[0], layer.factor, aligned=True)
+    if isinstance(layer, K.UpSampling2D) and layer.interpolation == "bilinear" and len(set(layer.size)) == 1:
+        return bilinear(arrays[0], layer.size[0], aligned=False)
     made = layer(arrays if len(arrays) > 1 else arrays[0]).numpy()
     return Mixed(made) if isinstance(layer, K.Add | K.Multiply) else made
 

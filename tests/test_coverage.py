@@ -1,12 +1,16 @@
 import dataclasses
 
 import numpy as np
+import onnxruntime
 import pytest
 import tf_keras
+from onnx import TensorProto, helper
 
 import keras_models
 from export.coverage import coverage
+from export.onnx_graph import Graph
 from export.parity import against, compare, engine, output
+from export.reference import Added, Levels, Product
 from export.to_onnx import to_onnx
 from keras_models.counting import macs
 from keras_models.fold import plain
@@ -39,6 +43,27 @@ def mixed(odd_zero):
     levels = np.random.default_rng(1).integers(-9, 10, (3, 3, 4, 3))
     conv.set_weights([kernel.dequantize(levels), np.zeros(3, np.float32)])
     return Lowered(model, {"conv": kernel})
+
+
+@pytest.mark.parametrize("kind", ["Add", "Mul"])
+def test_sums_and_products_of_all_pairs_of_levels_are_onnx_runtimes(kind):
+    rng = np.random.default_rng(8)
+    pairs = np.stack(np.meshgrid(np.arange(256), np.arange(256)), axis=-1).reshape(1, 256, 256, 2).astype(np.int32)
+    for _ in range(6):
+        x, y, z = (
+            Grid(scale, int(zero))
+            for scale, zero in zip(rng.uniform(0.01, 0.05, 3), rng.integers(60, 190, 3), strict=True)
+        )
+        a, b = Levels(pairs[..., :1], x), Levels(pairs[..., 1:], y)
+        ours = Added(a, b).rounded(z) if kind == "Add" else Product(a.values * b.values).rounded(z)
+        graph = Graph()
+        reads = [graph.quantize(name, grid, f"{name}_grid") for name, grid in (("a", x), ("b", y))]
+        graph.quantize(graph.node(kind, reads, "made"), z, "end")
+        ends = [helper.make_tensor_value_info(n, TensorProto.FLOAT, [1, 256, 256, 1]) for n in ("a", "b", "end")]
+        model = graph.model(ends[:2], ends[2:], {})
+        session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
+        found = session.run(None, {"a": a.values, "b": b.values})[0]
+        np.testing.assert_array_equal(found, z.dequantize(ours))
 
 
 @pytest.mark.parametrize("odd_zero", [True, False])

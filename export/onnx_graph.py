@@ -26,6 +26,7 @@ class Graph:
     def __init__(self) -> None:
         self.nodes: list[Any] = []
         self.constants: dict[str, Any] = {}
+        self.whole: dict[str, str] = {}  # of a rounded tensor, the one of whole numbers it was made from
 
     def node(self, kind: str, reads: list[str], makes: str, **attributes: Any) -> str:
         """Add a node with one output; node and output share the name."""
@@ -60,6 +61,7 @@ class Graph:
         if saturate and span < np.iinfo(np.uint8).max:
             limits = [self.constant(f"{name}_{end}", np.uint8(value)) for end, value in (("low", 0), ("high", span))]
             q = self.node("Clip", [q, *limits], f"{name}_clipped")
+        self.whole[name] = q
         return self.node("DequantizeLinear", [q, scale, zero], name)
 
     def kernel(self, levels: Array, grid: Grid, name: str) -> str:

@@ -107,6 +107,26 @@ class Added:
         return np.clip(q + grid.low, grid.low, grid.high).astype(np.int32)
 
 
+@dataclass(frozen=True)
+class Averaged:
+    """The mean of each channel of levels: sums of levels above zero, and how many were added up."""
+
+    sums: Array
+    count: int
+    grid: Grid
+
+    @property
+    def values(self) -> Array:
+        """The float32 mean."""
+        return (self.sums * (np.float64(self.grid.scale) / self.count)).astype(np.float32)
+
+    def rounded(self, grid: Grid) -> Array:
+        """ONNX Runtime's rule: one float32 factor, the count within it."""
+        factor = self.grid.scale / (grid.scale * np.float32(self.count))
+        q = np.rint(self.sums.astype(np.float32) * factor) + grid.zero
+        return np.clip(q, grid.low, grid.high).astype(np.int32)
+
+
 def _fused(x: Array, y: Array, z: Array) -> Array:
     """x y + z, rounded to float32 once: products of float32 are exact in float64."""
     exact = np.asarray(x, np.float64) * np.float64(y) + np.asarray(z, np.float64)
@@ -149,7 +169,7 @@ def _step(step: Step, reads: list[Any], kernels: Any, convolve: Convolve) -> Any
     if isinstance(layer, Quantize):
         if isinstance(first, Sums):
             return first.requantized(layer.grid)
-        if isinstance(first, Product | Added):
+        if isinstance(first, Product | Added | Averaged):
             return Levels(first.rounded(layer.grid), layer.grid)
         return Levels(layer.grid.quantize(_values(first)), layer.grid)
     if isinstance(layer, CONVS) and isinstance(first, Levels) and layer.name in kernels:
@@ -162,6 +182,9 @@ def _step(step: Step, reads: list[Any], kernels: Any, convolve: Convolve) -> Any
         return Sums(np.maximum(first.q, 0), first.x, first.kernel)
     if isinstance(layer, K.Add) and len(reads) == 2 and all(isinstance(value, Levels) for value in reads):
         return Added(*reads)
+    if isinstance(layer, K.GlobalAveragePooling2D) and isinstance(first, Levels):
+        q = first.q.astype(np.int64) - first.grid.zero
+        return Averaged(q.sum(axis=(1, 2), keepdims=True), q.shape[1] * q.shape[2], first.grid)
     arrays = [_values(value) for value in reads]
     if isinstance(layer, FixedPoint):
         return Levels(layer.grid.quantize(fixed(arrays[0], layer.integer, layer.fraction)), layer.grid)
@@ -197,7 +220,7 @@ def _move(layer: Any, arrays: list[Array]) -> Array:
 
 
 def _values(value: Any) -> Array:
-    return value.values if isinstance(value, Levels | Sums | Product | Added) else value
+    return value.values if isinstance(value, Levels | Sums | Product | Added | Averaged) else value
 
 
 def numpy_convolve(x: Array, kernel: Array, layer: Any) -> Array:

@@ -1,4 +1,4 @@
-"""The ONNX writer: a walk over the plain form, channels first, grids as explicit Q/DQ pairs, no Transpose at all."""
+"""The ONNX writer: a walk over the plain form, channels first, grids as explicit Q/DQ pairs."""
 
 from __future__ import annotations
 
@@ -100,8 +100,10 @@ def _write(graph: Graph, layer: Any, reads: list[str], grid: Any, lowered: Lower
             return graph.node("Add", reads, name)
         case K.Multiply() if len(reads) == 2:
             return graph.node("Mul", reads, name)
-        case DepthToSpace():
+        case DepthToSpace() if grid is None:
             return graph.node("DepthToSpace", [x], name, blocksize=layer.block, mode="DCR")
+        case DepthToSpace():
+            return _shuffle(graph, layer, x)
     raise UnknownLayer(name, type(layer).__name__, "the ONNX writer")
 
 
@@ -177,6 +179,28 @@ def _fixed_point(graph: Graph, layer: Any, x: str) -> str:
     sign = graph.node("Sign", [x], f"{name}_sign")
     made = graph.node("Mul", [sign, graph.node("Add", parts, f"{name}_sum")], f"{name}_value")
     return graph.quantize(made, layer.grid, name)
+
+
+def _shuffle(graph: Graph, layer: Any, x: str) -> str:
+    """Depth to space, channels last: a cell's rows change places with the columns, and the rest is a matter of shape.
+
+    ONNX Runtime's integer convolutions are channels last. The outer two Transposes cancel against those it would put
+    around its own DepthToSpace, which has one thread and moves one byte at a time.
+    """
+    name, block = layer.name, layer.block
+    channels = layer.input_shape[-1] // block**2
+
+    def numbers(part: str, *values: int) -> str:
+        return graph.constant(f"{name}_{part}", np.array(values, np.int64))
+
+    last = graph.node("Transpose", [x], f"{name}_last", perm=[0, 2, 3, 1])
+    cells = graph.node("Reshape", [last, numbers("cell", 0, 0, 0, block, block * channels)], f"{name}_cells")
+    rows = graph.node("Transpose", [cells], f"{name}_rows", perm=[0, 1, 3, 2, 4])
+    sides = graph.node("Shape", [graph.whole[x]], f"{name}_sides", start=2, end=4)
+    sides = graph.node("Mul", [sides, numbers("block", block)], f"{name}_enlarged")
+    shape = [numbers("batch", 0), sides, numbers("channels", channels)]  # a 0 keeps the batch
+    large = graph.node("Reshape", [rows, graph.node("Concat", shape, f"{name}_shape", axis=0)], f"{name}_large")
+    return graph.node("Transpose", [large], name, perm=[0, 3, 1, 2])
 
 
 def _enlarged(graph: Graph, layer: Any, x: str) -> str:

@@ -65,6 +65,22 @@ def test_a_quantized_file_equals_the_integer_reference_in_every_value(name, opti
             assert compare(output(engine(tmp_path / "a.onnx", threads=threads), x), wanted, unit=unit).exact == 1
 
 
+def test_a_mean_is_rounded_as_the_reference_says_ties_included(tmp_path):
+    _, contract = keras_models.build("c-unet++", width=2)
+    contract = dataclasses.replace(contract, channels=4, multiple=1, halo=None)
+    rng = np.random.default_rng(0)
+    for ratio in (1, 0.5, 0.25, 0.37):
+        levels, mean = Grid(0.02, 31), Grid(0.02 * ratio, 100)
+        raw = tf_keras.Input((None, None, 4), name="raw")
+        x = tf_keras.layers.GlobalAveragePooling2D(keepdims=True, name="mean")(Quantize(levels, name="in")(raw))
+        lowered = Lowered(tf_keras.Model(raw, Quantize(mean, name="out")(x)))
+        to_onnx(lowered, contract, tmp_path / "a.onnx")
+        for sides in ((2, 2), (4, 6), (7, 16)):
+            x = levels.dequantize(rng.integers(0, 256, (40, *sides, 4)))
+            wanted, unit = against(lowered, x)
+            assert compare(output(engine(tmp_path / "a.onnx"), x), wanted, unit=unit).exact == 1
+
+
 def broken(path, where, change):
     """The same file with one constant changed by hand."""
     model = onnx.load(path)

@@ -6,6 +6,9 @@ import numpy as np
 import tf_keras
 
 import keras_models
+from export.reference import bias_levels
+from keras_models.graph import steps
+from keras_models.hoist import grids
 from quant.lower_tfmot import lower_tfmot
 from quant.qat import quantization_aware
 
@@ -58,3 +61,13 @@ def trained(name, **options):
     for _ in range(STEPS):
         aware.train_on_batch(x, y)
     return aware, lower_tfmot(aware), contract
+
+
+def whole_biases(plain):
+    """Every bias of a hoisted network as a whole number of steps of its sums, in place."""
+    known = grids(steps(plain.model))
+    for step in steps(plain.model):
+        if step.name in plain.kernels and step.layer.use_bias and known[step.reads[0]]:
+            kernel, bias = step.layer.get_weights()
+            x, own = known[step.reads[0]], plain.kernels[step.name]
+            step.layer.set_weights([kernel, bias_levels(bias, x, own) * (x.scale * own.scale)])

@@ -7,9 +7,13 @@
     │   ├── BadSize                 an image size the network cannot take
     │   ├── UnknownLayer            a network with a layer nobody here can count or write
     │   ├── BadNumbers              weights that are not finite
+    │   ├── TooLittleMemory         no plan keeps the promise that was asked for
     │   └── BadGrid                 levels that cannot be: no bits, no range, not finite
     ├── FileError                   exit 1: this file cannot be used, others may
     │   ├── UnreadableFile          missing, empty, cut short, or of another format
+    │   ├── UnsupportedRaw          a RAW file of a kind no network here takes: linear, monochrome, ...
+    │   ├── NoPicture               a RAW file whose pixels show nothing, or whose levels cannot be
+    │   ├── Busy                    another run is writing there
     │   ├── AlteredFile             readable, but not what was once written
     │   ├── BadContract             the contract is absent, foreign or of a later version
     │   ├── NotEqual                a file that does not compute what it was written from
@@ -34,14 +38,18 @@ __all__ = [
     "BadNumbers",
     "BadOption",
     "BadSize",
+    "Busy",
     "Error",
     "FileError",
     "MissingLibrary",
+    "NoPicture",
     "NotEqual",
     "SetupError",
+    "TooLittleMemory",
     "UnknownLayer",
     "UnknownName",
     "UnreadableFile",
+    "UnsupportedRaw",
     "UsageError",
     "WrongNetwork",
 ]
@@ -130,6 +138,17 @@ class BadGrid(UsageError):
         super().__init__(f"no grid can have {found}", f"use {allowed}")
 
 
+class TooLittleMemory(UsageError):
+    """No plan keeps the promise that was asked for; sizes in bytes."""
+
+    def __init__(self, asked: int, least: int) -> None:
+        self.asked, self.least = asked, least
+        super().__init__(
+            f"{asked / 2**20:.0f} MiB are too little for this model and frame",
+            f"use --max-memory {-(-least // 2**20)}M or more, or a smaller model",
+        )
+
+
 class FileError(Error):
     """This file cannot be used; others may."""
 
@@ -140,6 +159,22 @@ class FileError(Error):
 
 class UnreadableFile(FileError):
     """Missing, empty, cut short, or of another format."""
+
+
+class UnsupportedRaw(FileError):
+    """A RAW file of a kind no network here takes."""
+
+    def __init__(self, path: str | Path, kind: str, allowed: str) -> None:
+        self.kind, self.allowed = kind, allowed
+        super().__init__(path, f"is {kind}", f"{allowed} can be enhanced")
+
+
+class NoPicture(FileError):
+    """A RAW file whose pixels show nothing, or whose levels cannot be."""
+
+
+class Busy(FileError):
+    """Another run is writing there."""
 
 
 class AlteredFile(FileError):

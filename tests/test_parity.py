@@ -62,7 +62,7 @@ def test_every_exit_is_proved(kind, tmp_path):
     path = tmp_path / f"a.{kind}"
     WRITERS[kind](lowered, contract, path)
     assert prove(lowered, path).exact == 1
-    wrong = Quantize(Grid(0.0299, 9), name="late")(K.MaxPooling2D(name="pool")(early))
+    wrong = Quantize(Grid(0.002, 9), name="late")(K.MaxPooling2D(name="pool")(early))
     with pytest.raises(NotEqual):
         prove(Lowered(tf_keras.Model(raw, [early, wrong]), lowered.kernels), path)
 

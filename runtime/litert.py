@@ -50,11 +50,15 @@ class LiteRT:
         except (ValueError, RuntimeError) as error:
             problem, remedy = f"cannot be run by LiteRT ({error})", "install a later ai-edge-litert"
             raise UnreadableFile(path, problem, remedy) from None
+        self.version = f"LiteRT {importlib.metadata.version('ai-edge-litert')}"
         (self._input,) = self._interpreter.get_input_details()
         self._shape = tuple(self._input["shape"])
 
-    def run(self, batch: Array) -> dict[str, Array]:
-        """Each exit's output for a float32 batch (n, height, width, planes); int8 ends are converted here."""
+    def run(self, batch: Array, *, release: bool = False) -> dict[str, Array]:
+        """Each exit's output for a float32 batch (n, height, width, planes); int8 ends are converted here.
+
+        LiteRT keeps the memory of its last size, whatever `release` says.
+        """
         self._invoke(batch)
         details = self._interpreter.get_output_details()
         return {
@@ -94,8 +98,7 @@ class LiteRT:
         kinds = Counter(used.values())
         delegates = kinds.pop("DELEGATE", 0)
         whole = sum(operator["op_name"] != "DELEGATE" for operator in details)
-        version = importlib.metadata.version("ai-edge-litert")
-        return Ran(f"LiteRT {version}, XNNPACK", delegates, whole, dict(kinds))
+        return Ran(f"{self.version}, XNNPACK", delegates, whole, dict(kinds))
 
     def _invoke(self, batch: Array) -> None:
         """Feed and run; memory is laid out anew only when the shape has changed."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,8 +13,9 @@ import numpy as np
 from runtime.contract import Contract
 from runtime.errors import BadOption, SetupError, UnreadableFile
 from runtime.library import need
+from runtime.onnx_file import look
 
-__all__ = ["CONTRACT", "PROVIDERS", "OnnxRuntime", "Ran"]
+__all__ = ["CONTRACT", "PROVIDERS", "OnnxRuntime", "Ran", "providers"]
 
 CONTRACT = "qk_unet.contract"
 PROVIDERS = {
@@ -38,14 +41,17 @@ class OnnxRuntime:
         """`options` are set on ONNX Runtime's SessionOptions as they are."""
         library = need("onnxruntime", library="onnxruntime", extra="cpu")
         wanted = _provider(library, provider)
+        self.contract = Contract.from_json(look(path).metadata.get(CONTRACT), source=path)
         self.levels = library.GraphOptimizationLevel
         settings = library.SessionOptions()
         settings.log_severity_level = 3  # it warns of every shape it does not know beforehand: all of them
         settings.intra_op_num_threads = threads or 0
+        settings.enable_mem_pattern = False  # a plan of memory for every size: half as much again, for no time
+        settings.add_session_config_entry("session.use_env_allocators", _arena(library))
         for name, value in options.items():
             setattr(settings, name, value)
         try:
-            self.session = library.InferenceSession(str(path), settings, providers=[wanted])
+            self.session = library.InferenceSession(str(path), settings, providers=_chain(provider))
         except Exception as error:  # its own exceptions share no base but this one
             remedy = "fetch or write it again, or install a later onnxruntime"
             raise UnreadableFile(path, f"cannot be run by ONNX Runtime ({_first_line(error)})", remedy) from None
@@ -53,17 +59,25 @@ class OnnxRuntime:
         if took != wanted:
             raise SetupError(f"ONNX Runtime took {took} where {wanted} was asked for", "qk-run doctor")
         self.ran = Ran(f"ONNX Runtime {library.__version__}", provider)
-        text = self.session.get_modelmeta().custom_metadata_map.get(CONTRACT)
-        self.contract = Contract.from_json(text, source=path)
+        self._shrink = library.RunOptions()
+        self._shrink.add_run_config_entry("memory.enable_memory_arena_shrinkage", "cpu:0")
 
-    def run(self, batch: Array) -> dict[str, Array]:
-        """Each exit's output, by name, for a float32 batch (n, planes, height, width)."""
+    def run(self, batch: Array, *, release: bool = False) -> dict[str, Array]:
+        """Each exit's output, by name, for a float32 batch (n, planes, height, width); `release` keeps no memory."""
         if batch.ndim != 4 or batch.dtype != np.float32 or batch.shape[1] != len(self.contract.planes):
             raise ValueError(f"a batch is (n, {len(self.contract.planes)}, height, width) in float32")
         self.contract.require_size(*batch.shape[2:])
         names = list(self.contract.exits)
         (read,) = (end.name for end in self.session.get_inputs())
-        return dict(zip(names, self.session.run(names, {read: batch}), strict=True))
+        found = self.session.run(names, {read: batch}, self._shrink if release else None)
+        return dict(zip(names, found, strict=True))
+
+
+def providers() -> list[str]:
+    """The names of the providers that the installed ONNX Runtime has, best first."""
+    library = need("onnxruntime", library="onnxruntime", extra="cpu")
+    there = library.get_available_providers()
+    return [name for name in ("tensorrt", "cuda", "cpu") if PROVIDERS[name] in there]
 
 
 def _provider(library: Any, name: str) -> str:
@@ -75,6 +89,37 @@ def _provider(library: Any, name: str) -> str:
             f"this ONNX Runtime has no provider {name}", "pip install 'qk-unet[gpu]' on a machine with CUDA"
         )
     return PROVIDERS[name]
+
+
+def _chain(name: str) -> list[Any]:
+    """The provider and, behind TensorRT, the one for nodes it does not take; its engines are kept between runs."""
+    if name != "tensorrt":
+        return [PROVIDERS[name]]
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "qk-unet" / "tensorrt"
+    cache.mkdir(parents=True, exist_ok=True)
+    options = {
+        "trt_engine_cache_enable": True,
+        "trt_engine_cache_path": str(cache),
+        "trt_timing_cache_enable": True,
+        "trt_timing_cache_path": str(cache),
+    }
+    return [(PROVIDERS[name], options), PROVIDERS["cuda"]]
+
+
+@functools.cache
+def _arena(library: Any) -> str:
+    """Memory on the CPU in pieces of the size that is asked for, once for the process: "1" if that can be had.
+
+    As it comes, ONNX Runtime doubles its arena, and what a run takes at most cannot be said beforehand.
+    """
+    try:
+        kind, ask = library.OrtMemoryInfo, library.OrtArenaCfg
+        place = kind("Cpu", library.OrtAllocatorType.ORT_ARENA_ALLOCATOR, 0, library.OrtMemType.DEFAULT)
+        config = {"max_mem": 0, "arena_extend_strategy": 1, "initial_chunk_size_bytes": -1}
+        library.create_and_register_allocator(place, ask({**config, "max_dead_bytes_per_chunk": -1}))
+    except (AttributeError, RuntimeError, TypeError):  # not in this build, or somebody else was first
+        return "0"
+    return "1"
 
 
 def _first_line(error: Exception) -> str:

@@ -1,0 +1,130 @@
+"""A model opened on an engine of this machine: the same face whatever runs it, and whole frames of any size."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+
+from runtime.contract import Contract
+from runtime.errors import BadOption, UnreadableFile
+from runtime.memory import peak_of
+from runtime.tiles import Plan, Window
+
+__all__ = ["Backend", "Ran", "Session", "open"]
+
+Array = np.ndarray[Any, Any]
+Read = Callable[[int, int], Array]
+Write = Callable[[Array, int, int], None]
+SIDE = 256  # memory is measured with frames of 1 and 3 squares of it: 0.2 megapixels, some 50 MiB
+
+
+class Backend(Protocol):
+    """One method, one file each: ort.py, litert.py, fake.py."""
+
+    contract: Contract
+
+    def run(self, batch: Array, *, release: bool = False) -> dict[str, Array]:
+        """Each exit's output for a float32 batch in the contract's layout."""
+        ...
+
+
+@dataclass(frozen=True)
+class Ran:
+    """What executes a model, and why it was taken."""
+
+    engine: str
+    provider: str
+    why: str
+
+
+class Session:
+    """A network ready to run."""
+
+    def __init__(self, backend: Backend, *, ran: Ran, digest: str = "") -> None:
+        self.backend, self.contract, self.ran, self.digest = backend, backend.contract, ran, digest
+
+    def run(self, planes: Array, *, release: bool = False) -> Array:
+        """The first exit (channels, height, width) for float32 planes (planes, height, width)."""
+        last = self.contract.layout == "NHWC"
+        batch = np.ascontiguousarray(planes.transpose(1, 2, 0) if last else planes)[None]
+        made = self.backend.run(batch, release=release)[self.contract.exits[0]][0]
+        return np.moveaxis(made, -1, 0) if last else made
+
+    def tiled(self, read: Read, plan: Plan, write: Write, *, release: bool = False) -> None:
+        """Run a frame window by window.
+
+        `read(begin, end)` gives the planes of those rows, whole width; `write(output, row, column)` takes each part
+        that is kept, with where it begins in the output. `release` gives the memory back at the end.
+        """
+        for row in plan.rows:
+            band = read(row.begin, row.end)
+            for column in plan.columns:
+                last = release and row is plan.rows[-1] and column is plan.columns[-1]
+                self._window(band[:, :, column.begin : column.end], row, column, write, release=last)
+
+    def _window(self, planes: Array, row: Window, column: Window, write: Write, *, release: bool) -> None:
+        """One window; nothing of it is alive when the next one runs."""
+        up = self.contract.scale
+        made = self.run(planes, release=release)
+        top, left = int((row.keep_begin - row.begin) * up), int((column.keep_begin - column.begin) * up)
+        height, width = int((row.keep_end - row.keep_begin) * up), int((column.keep_end - column.keep_begin) * up)
+        kept = made[:, top : top + height, left : left + width]
+        write(kept, int(row.keep_begin * up), int(column.keep_begin * up))
+
+    def bytes_per_pixel(self) -> float:
+        """What a run takes at its peak for each pixel of its input: measured, or reckoned where it cannot be."""
+        side = -(-SIDE // self.contract.multiple) * self.contract.multiple
+        frames = [np.zeros((len(self.contract.planes), n * side, side), np.float32) for n in (1, 3)]
+        peaks = [peak_of(functools.partial(self.run, frame, release=True)) for frame in frames]
+        # The first run takes what the heap has left over; what two sizes differ by is free of it.
+        measured = (peaks[1] - peaks[0]) / (2 * side**2)
+        return measured if measured > 0 else self.contract.activation_bytes_per_pixel * 1.5
+
+
+def open(path: str | Path, *, provider: str = "auto", threads: int | None = None) -> Session:  # noqa: A001
+    """Open a model file on the provider asked for; "auto" takes the best that is there, and says which and why."""
+    path = Path(path)
+    try:
+        with path.open("rb") as file:
+            digest = hashlib.file_digest(file, "sha256").hexdigest() if hasattr(hashlib, "file_digest") else _sha(file)
+    except OSError as error:
+        raise UnreadableFile(path, f"cannot be read ({error.strerror})", "name a model file") from None
+    if path.suffix == ".tflite":
+        return _litert(path, provider, threads, digest)
+    if path.suffix == ".onnx":
+        return _onnx(path, provider, threads, digest)
+    raise UnreadableFile(path, "is no model by its name", "name an .onnx or .tflite file")
+
+
+def _onnx(path: Path, provider: str, threads: int | None, digest: str) -> Session:
+    from runtime.ort import OnnxRuntime, providers
+
+    took, why = provider, "asked for"
+    if provider == "auto":
+        took = providers()[0]
+        why = "the best this ONNX Runtime has"
+    backend = OnnxRuntime(path, provider=took, threads=threads)
+    return Session(backend, ran=Ran(backend.ran.engine, took, why), digest=digest)
+
+
+def _litert(path: Path, provider: str, threads: int | None, digest: str) -> Session:
+    if provider not in ("auto", "cpu", "xnnpack"):
+        raise BadOption("--provider", provider, "auto or cpu with a .tflite file, or export the model to ONNX")
+    from runtime.litert import LiteRT
+
+    backend = LiteRT(path, threads=threads)
+    why = "asked for" if provider != "auto" else "the one LiteRT has here"
+    return Session(backend, ran=Ran(backend.version, "xnnpack", why), digest=digest)
+
+
+def _sha(file: Any) -> str:
+    sha = hashlib.sha256()
+    while block := file.read(1 << 20):
+        sha.update(block)
+    return sha.hexdigest()

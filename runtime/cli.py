@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import sys
 from dataclasses import asdict
+from pathlib import Path
+from typing import Any
 
 import click
 
@@ -16,6 +19,65 @@ __all__ = ["main"]
 @click.group(cls=Group, context_settings=dict(CONTEXT))
 def main() -> None:
     """Run models on this machine, without TensorFlow."""
+
+
+@main.command()
+@click.argument("inputs", nargs=-1, required=True, metavar="INPUT...")
+@click.option("-o", "--out", required=True, help="Folder for the pictures; made if it is not there.")
+@click.option("--model", required=True, help="A model file, .onnx or .tflite.")
+@click.option("--provider", default="auto", show_default=True, help="auto, cpu, cuda or tensorrt.")
+@click.option("--ratio", default="auto", show_default=True, help="auto, how many times brighter, or sweep.")
+@click.option("--format", "format_", default="png", show_default=True, help="png, png8, tiff, tiff8, jpeg or dng.")
+@click.option("--strength", type=float, default=1.0, show_default=True, help="0: amplified alone, 1: enhanced alone.")
+@click.option("--max-memory", help="Never hold more than this, for example 512M; files then go one by one.")
+@click.option("--threads", type=click.IntRange(1, 256), help="Threads for the network; all cores by default.")
+@click.option("--jobs", type=click.IntRange(1, 2), help="1: a file at a time; 2: read, enhance and write side by side.")
+@click.option(
+    "--overwrite",
+    type=click.Choice(["never", "newer", "always"]),
+    default="never",
+    show_default=True,
+    help="What happens to pictures that are there; newer: made again if the RAW file is.",
+)
+@click.option("--json", "as_json", is_flag=True, help="One JSON object a file.")
+def enhance(inputs: tuple[str, ...], as_json: bool, **options: Any) -> None:
+    """Make pictures of dark RAW files.
+
+    INPUT is a file, a folder or a pattern. A file that cannot be enhanced does not stop the others; the exit code is
+    then 1. Run the same line again to go on after an interruption: what is done is skipped.
+
+    \b
+    qk-run enhance night.ARW -o out --model unet.onnx
+    qk-run enhance photos -o out --model unet.onnx --format jpeg --ratio 100
+    """
+    from runtime.show import enhance_all
+
+    sys.exit(enhance_all(inputs, as_json=as_json, **options))
+
+
+@main.command()
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option("--json", "as_json", is_flag=True, help="One JSON object.")
+def info(file: Path, as_json: bool) -> None:
+    """Show all that is known about a RAW file or a model."""
+    from runtime.info import info as known
+    from runtime.info import lines
+
+    found = known(file)
+    click.echo(json.dumps(found) if as_json else "\n".join(lines(found)))
+
+
+@main.command()
+@click.argument("pictures", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="BEFORE AFTER...")
+@click.option("-o", "--out", default="compare.html", show_default=True, type=click.Path(path_type=Path), help="File.")
+def compare(pictures: tuple[Path, ...], out: Path) -> None:
+    """Write a page that wipes between pictures: one file, nothing else is needed to look at it."""
+    from runtime.compare import compare as write
+    from runtime.errors import BadOption
+
+    if len(pictures) < 2:
+        raise BadOption("BEFORE AFTER", str(pictures[0]), "two pictures or more")
+    click.echo(write(*pictures, out=out))
 
 
 @main.command()

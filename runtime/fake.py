@@ -25,7 +25,7 @@ class Fake:
         self.ran = Ran("fake", "none")
         self.batches: list[tuple[int, ...]] = []
 
-    def run(self, batch: Array) -> dict[str, Array]:
+    def run(self, batch: Array, *, release: bool = False, out: Array | None = None) -> dict[str, Array]:
         """Each exit's output, all the same."""
         self.contract.require_size(*batch.shape[2:])
         self.batches.append(batch.shape)

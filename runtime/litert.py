@@ -54,10 +54,10 @@ class LiteRT:
         (self._input,) = self._interpreter.get_input_details()
         self._shape = tuple(self._input["shape"])
 
-    def run(self, batch: Array, *, release: bool = False) -> dict[str, Array]:
+    def run(self, batch: Array, *, release: bool = False, out: Array | None = None) -> dict[str, Array]:
         """Each exit's output for a float32 batch (n, height, width, planes); int8 ends are converted here.
 
-        LiteRT keeps the memory of its last size, whatever `release` says.
+        LiteRT keeps the memory of its last size, and gives its outputs as copies, whatever is asked for.
         """
         self._invoke(batch)
         details = self._interpreter.get_output_details()

@@ -1,4 +1,4 @@
-"""Memory: what there is, what is used, and sizes as people write them."""
+"""What this process may use: memory and cores, and sizes as people write them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 
 from runtime.errors import BadOption
 
-__all__ = ["available", "parse", "peak_of", "resident", "total"]
+__all__ = ["available", "cores", "parse", "peak_of", "resident", "total"]
 
 UNITS = {"": 1, "K": 2**10, "M": 2**20, "G": 2**30}
 LEAST = 2**20
@@ -26,6 +26,11 @@ def parse(text: str, *, option: str = "--max-memory") -> int:
     return size
 
 
+def cores() -> int:
+    """How many this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 def resident() -> int:
     """Bytes this process holds now, 0 where it cannot be told."""
     try:
@@ -35,12 +40,11 @@ def resident() -> int:
 
 
 def peak_of(function: Callable[[], Any]) -> int:
-    """Bytes this process holds more, at the peak of a call, than before it; 0 where Linux does not tell."""
+    """Bytes this process holds at the peak of a call; 0 where Linux does not tell."""
     try:
         Path("/proc/self/clear_refs").write_text("5")  # the high-water mark begins anew
-        before = _status("VmRSS")
         function()
-        return _status("VmHWM") - before
+        return _status("VmHWM")
     except (OSError, StopIteration, ValueError):
         return 0
 

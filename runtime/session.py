@@ -13,7 +13,7 @@ import numpy as np
 
 from runtime.contract import Contract
 from runtime.errors import BadOption, UnreadableFile
-from runtime.memory import peak_of
+from runtime.memory import peak_of, resident
 from runtime.tiles import Plan, Window
 
 __all__ = ["Backend", "Ran", "Session", "open"]
@@ -21,7 +21,7 @@ __all__ = ["Backend", "Ran", "Session", "open"]
 Array = np.ndarray[Any, Any]
 Read = Callable[[int, int], Array]
 Write = Callable[[Array, int, int], None]
-SIDE = 256  # memory is measured with frames of 1 and 3 squares of it: 0.2 megapixels, some 50 MiB
+SIDE = 512  # of the frame memory is measured with: 0.3 megapixels, some 50 MiB for an int8 U-Net
 
 
 class Backend(Protocol):
@@ -29,8 +29,8 @@ class Backend(Protocol):
 
     contract: Contract
 
-    def run(self, batch: Array, *, release: bool = False) -> dict[str, Array]:
-        """Each exit's output for a float32 batch in the contract's layout."""
+    def run(self, batch: Array, *, release: bool = False, out: Array | None = None) -> dict[str, Array]:
+        """Each exit's output for a float32 batch in the contract's layout; the first may be written to `out`."""
         ...
 
 
@@ -43,18 +43,31 @@ class Ran:
     why: str
 
 
+@dataclass(frozen=True)
+class Memory:
+    """Bytes a process holds with a model opened, and bytes a run takes for each pixel of its input."""
+
+    base: int
+    per_pixel: float
+
+
 class Session:
     """A network ready to run."""
 
     def __init__(self, backend: Backend, *, ran: Ran, digest: str = "") -> None:
         self.backend, self.contract, self.ran, self.digest = backend, backend.contract, ran, digest
 
-    def run(self, planes: Array, *, release: bool = False) -> Array:
+    def run(self, planes: Array, *, release: bool = False, out: Array | None = None) -> Array:
         """The first exit (channels, height, width) for float32 planes (planes, height, width)."""
         last = self.contract.layout == "NHWC"
         batch = np.ascontiguousarray(planes.transpose(1, 2, 0) if last else planes)[None]
-        made = self.backend.run(batch, release=release)[self.contract.exits[0]][0]
+        made = self.backend.run(batch, release=release, out=None if last else out)[self.contract.exits[0]][0]
         return np.moveaxis(made, -1, 0) if last else made
+
+    def room(self, height: int, width: int) -> Array:
+        """A buffer for the output of an input of that size, to be used again and again."""
+        up = self.contract.scale
+        return np.empty((1, self.contract.channels, int(height * up), int(width * up)), np.float32)
 
     def tiled(self, read: Read, plan: Plan, write: Write, *, release: bool = False) -> None:
         """Run a frame window by window.
@@ -62,29 +75,36 @@ class Session:
         `read(begin, end)` gives the planes of those rows, whole width; `write(output, row, column)` takes each part
         that is kept, with where it begins in the output. `release` gives the memory back at the end.
         """
+        out = self.room(plan.height, plan.width)
         for row in plan.rows:
             band = read(row.begin, row.end)
             for column in plan.columns:
                 last = release and row is plan.rows[-1] and column is plan.columns[-1]
-                self._window(band[:, :, column.begin : column.end], row, column, write, release=last)
+                self._window(band[:, :, column.begin : column.end], row, column, write, out=out, release=last)
 
-    def _window(self, planes: Array, row: Window, column: Window, write: Write, *, release: bool) -> None:
-        """One window; nothing of it is alive when the next one runs."""
+    def _window(self, planes: Array, row: Window, column: Window, write: Write, *, out: Array, release: bool) -> None:
+        """One window; nothing of it but `out` is alive when the next one runs."""
         up = self.contract.scale
-        made = self.run(planes, release=release)
+        made = self.run(planes, out=out, release=release)
         top, left = int((row.keep_begin - row.begin) * up), int((column.keep_begin - column.begin) * up)
         height, width = int((row.keep_end - row.keep_begin) * up), int((column.keep_end - column.keep_begin) * up)
         kept = made[:, top : top + height, left : left + width]
         write(kept, int(row.keep_begin * up), int(column.keep_begin * up))
 
-    def bytes_per_pixel(self) -> float:
-        """What a run takes at its peak for each pixel of its input: measured, or reckoned where it cannot be."""
+    @functools.cached_property
+    def memory(self) -> Memory:
+        """What this process holds, and what a run takes on top: measured with one frame, or reckoned."""
         side = -(-SIDE // self.contract.multiple) * self.contract.multiple
-        frames = [np.zeros((len(self.contract.planes), n * side, side), np.float32) for n in (1, 3)]
-        peaks = [peak_of(functools.partial(self.run, frame, release=True)) for frame in frames]
-        # The first run takes what the heap has left over; what two sizes differ by is free of it.
-        measured = (peaks[1] - peaks[0]) / (2 * side**2)
-        return measured if measured > 0 else self.contract.activation_bytes_per_pixel * 1.5
+        before = resident()
+        peak = peak_of(lambda: self._measured(side))
+        # It may have lain in memory that was free already: never less than the numbers that go in and out.
+        least = 4 * (len(self.contract.planes) + self.contract.channels * float(self.contract.scale) ** 2)
+        reckoned = self.contract.activation_bytes_per_pixel * 1.5
+        return Memory(resident(), max((peak - before) / side**2, least) if peak else reckoned)
+
+    def _measured(self, side: int) -> None:
+        planes = np.zeros((len(self.contract.planes), side, side), np.float32)
+        self.run(planes, release=True, out=self.room(side, side))
 
 
 def open(path: str | Path, *, provider: str = "auto", threads: int | None = None) -> Session:  # noqa: A001

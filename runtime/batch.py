@@ -1,0 +1,152 @@
+"""Many frames, stage beside stage: while one is enhanced, the next is decoded and the last one written.
+
+A file that fails is one failed file. What is done is skipped when a run is begun again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Literal
+
+from runtime.decode import Decoder
+from runtime.enhancing import Enhancer, Job, Result
+from runtime.errors import BadOption, Error, UnreadableFile
+from runtime.inputs import Item
+from runtime.ledger import Ledger
+from runtime.raw import Raw
+
+__all__ = ["Overwrite", "run"]
+
+Overwrite = Literal["never", "newer", "always"]
+
+
+def run(
+    items: Sequence[Item], out: str | Path, enhancer: Enhancer, *, overwrite: Overwrite = "never", jobs: int = 2
+) -> Iterator[Result]:
+    """Enhance them all, and say of each what became of it, in order.
+
+    `jobs` is how many frames are in flight; with 1 there is never more than one in memory.
+    """
+    if jobs < 1:
+        raise BadOption("--jobs", jobs, "1 or more")
+    with Ledger(out) as ledger, Decoder(keep=jobs > 1) as decoder:
+        batch = _Batch(ledger, decoder, enhancer, overwrite, beside=jobs > 1)
+        yield from batch.one_by_one(items) if jobs == 1 else batch.overlapped(items)
+
+
+@dataclass
+class _Begun:
+    """A file that is read, or the reason why it will not be enhanced."""
+
+    item: Item
+    key: str = ""
+    raw: Raw | None = None
+    job: Job | None = None
+    seconds: float = 0.0
+    result: Result | None = None
+
+
+class _Batch:
+    """The three stages of a run; each turns an `Error` into a result."""
+
+    def __init__(
+        self, ledger: Ledger, decoder: Decoder, enhancer: Enhancer, overwrite: Overwrite, *, beside: bool
+    ) -> None:
+        self.ledger, self.decoder, self.enhancer = ledger, decoder, enhancer
+        self.overwrite, self.beside = overwrite, beside
+
+    def one_by_one(self, items: Sequence[Item]) -> Iterator[Result]:
+        """One after the other."""
+        for item in items:
+            yield self.write(self.infer(self.read(item)))
+
+    def overlapped(self, items: Sequence[Item]) -> Iterator[Result]:
+        """The next one is read and the last one written meanwhile."""
+        with ThreadPoolExecutor(1) as reader, ThreadPoolExecutor(1) as writer:
+            try:
+                ahead: list[Future[_Begun]] = [reader.submit(self.read, item) for item in items[:1]]
+                behind: list[Future[Result]] = []
+                for following in [*items[1:], None]:
+                    begun = ahead.pop().result()
+                    if following is not None:
+                        ahead.append(reader.submit(self.read, following))
+                    begun = self.infer(begun)
+                    if behind:
+                        yield behind.pop().result()
+                    behind.append(writer.submit(self.write, begun))
+                    del begun  # the writer's now: it would keep a picture alive
+                yield from (future.result() for future in behind)
+            except BaseException:
+                self.decoder.close()  # or the reader would be waited for
+                raise
+
+    def read(self, item: Item) -> _Begun:
+        """Decode, unless it is done already."""
+        begun, start = _Begun(item), time.perf_counter()
+        try:
+            begun.key = self._key(item.input)
+            if kept := self._kept(item, begun.key):
+                begun.result = Result(input=str(item.input), output=str(item.output), status=kept)
+            else:
+                begun.raw = self.decoder.read(item.input)
+        except Error as error:
+            begun.result = _failed(item, error)
+        begun.seconds = time.perf_counter() - start
+        return begun
+
+    def infer(self, begun: _Begun) -> _Begun:
+        """Plan and enhance."""
+        if begun.raw is None:
+            return begun
+        try:
+            # Beside it: the picture being written, the frame being read, and its reader.
+            others = 10 * begun.raw.mosaic.size + (64 << 20) if self.beside else 0
+            begun.job = self.enhancer.prepare(begun.raw, beside=others, path=begun.item.input)
+            begun.job.seconds["decode"] = begun.seconds
+            self.enhancer.infer(begun.job)
+        except Error as error:
+            begun.job, begun.result = None, _failed(begun.item, error)
+        begun.raw = None
+        return begun
+
+    def write(self, begun: _Begun) -> Result:
+        """Encode, and note that it is done."""
+        item, job = begun.item, begun.job
+        if job is None:
+            return begun.result or Result(input=str(item.input), status="failed")
+        try:
+            self.enhancer.save(job, item.output)
+            self.ledger.note(begun.key, item.output)
+        except Error as error:
+            return _failed(item, error)
+        return self.enhancer.result(item.input, item.output, job)
+
+    def _key(self, path: Path) -> str:
+        sha = hashlib.sha256()
+        try:
+            with path.open("rb") as file:
+                while block := file.read(1 << 20):
+                    sha.update(block)
+        except (OSError, ValueError) as error:
+            reason = getattr(error, "strerror", None) or error
+            raise UnreadableFile(path, f"cannot be read ({reason})", "name a RAW file") from None
+        return f"{sha.hexdigest()} {self.enhancer.session.digest} {self.enhancer.wish.digest()}"
+
+    def _kept(self, item: Item, key: str) -> str | None:
+        """Why the picture that is there stays: it is "done", or "kept" since nobody said it may go."""
+        if self.overwrite == "always" or not item.output.exists():
+            return None
+        if self.ledger.done(key, item.output):
+            return "skipped"
+        if self.overwrite == "newer" and item.input.stat().st_mtime > item.output.stat().st_mtime:
+            return None
+        return "kept"
+
+
+def _failed(item: Item, error: Error) -> Result:
+    return replace(Result(input=str(item.input)), status="failed", error=str(error))

@@ -1,0 +1,214 @@
+"""What a network says, made a picture: the steps of packing, undone from the last to the first.
+
+Packing takes the black away, divides by white minus black, multiplies by the ratio and cuts at 1. A network that
+answers in sRGB has done the rest. One that stays in the camera's colours leaves it to be done here, as a RAW
+converter does it: white balance, the cut at white, the matrix to sRGB, the curve of a display.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import cache, partial
+from math import floor
+from typing import Any
+
+import numpy as np
+
+from runtime.contract import Contract
+from runtime.pack import GRIDS
+from runtime.raw import Raw
+
+__all__ = ["Look", "amplified", "develop", "linear", "look", "rotated"]
+
+Array = np.ndarray[Any, Any]
+
+TOP = 65535  # the picture's white
+BLOCK = 2**16  # pixels developed at a time: their buffers stay in a core's cache
+
+
+@dataclass(frozen=True, kw_only=True)
+class Look:
+    """What stands between a network's answer for one frame and the picture of it."""
+
+    output: str  # the contract's
+    gains: tuple[float, float, float]  # white balance; the least is 1, so that what saturates reaches white
+    cam2rgb: tuple[tuple[float, ...], ...]
+    cfa: str
+    planes: tuple[str, ...]
+    pack: int
+
+
+def look(raw: Raw, contract: Contract) -> Look:
+    """How that network's answer for that frame is developed."""
+    least = min(raw.wb)
+    red, green, blue = (float(gain / least) for gain in raw.wb)
+    return Look(
+        output=contract.output,
+        gains=(red, green, blue),
+        cam2rgb=tuple(tuple(float(x) for x in row) for row in raw.cam2rgb),
+        cfa=contract.cfa,
+        planes=contract.planes,
+        pack=contract.pack,
+    )
+
+
+def develop(y: Array, look: Look, out: Array, *, threads: int = 1) -> None:
+    """Fill `out`, uint16 (h, w, channels) of any strides, from a network's float32 (channels, h, w)."""
+    step = partial(_display, look=look) if look.output == "camera-linear" else _levels
+    _by_blocks(y, out, step, threads)
+
+
+def linear(y: Array, out: Array, *, threads: int = 1) -> None:
+    """Fill `out` with `y` as it is, 0 to 1 as 0 to 65535: the camera's own colours, for a linear DNG."""
+    _by_blocks(y, out, _levels, threads)
+
+
+def amplified(planes: Array, look: Look) -> Array:
+    """The picture without a network, in the space of the network's answer: the planes enlarged to full colour.
+
+    Beside the planes' edges the outermost samples are repeated: one packed pixel around makes a strip exact.
+    """
+    places = [_place(look, name) for name in look.planes]
+    _, height, width = planes.shape
+    colours = np.empty((3, height * look.pack, width * look.pack), np.float32)
+    for colour, letter in enumerate("RGB"):
+        same = [i for i, name in enumerate(look.planes) if name[0] == letter]
+        colours[colour] = 0
+        for i in same:
+            colours[colour] += _enlarged(planes[i], places[i], look.pack)
+        colours[colour] /= len(same)
+    if look.output == "camera-linear":
+        return colours
+    shown = np.empty(colours.shape, np.uint16)
+    _by_blocks(colours, shown.transpose(1, 2, 0), partial(_display, look=look), 1)
+    return np.divide(shown, np.float32(TOP), out=colours)
+
+
+def rotated(shape: tuple[int, int], orientation: int, *, channels: int = 3) -> tuple[Array, Array]:
+    """An upright picture for a sensor of that height and width, and the view of it through which the sensor writes.
+
+    `orientation` is EXIF's: 1 as it is, 2 mirrored, 3 upside down, 4 both, 5 to 8 with rows and columns exchanged.
+    """
+    if not 1 <= orientation <= 8:
+        raise ValueError(f"an orientation is 1 to 8, not {orientation}")
+    lying = orientation >= 5
+    picture = np.empty((*(shape[::-1] if lying else shape), channels), np.uint16)
+    view = picture[:: -1 if orientation in (3, 4, 7, 8) else 1, :: -1 if orientation in (2, 3, 6, 7) else 1]
+    return picture, view.transpose(1, 0, 2) if lying else view
+
+
+class _Room:
+    """One thread's buffers; what is worked on is a leading part of each."""
+
+    def __init__(self, rows: int, width: int) -> None:
+        self.light: Array = np.empty((3, rows, width), np.float32)
+        self.sum: Array = np.empty((rows, width), np.float32)
+        self.part: Array = np.empty((rows, width), np.float32)
+        # NumPy takes the greater of two arrays three times as fast as the greater of an array and a number.
+        self.zeros: Array = np.zeros((rows, width), np.float32)
+        self.index: Array = np.empty((rows, width), np.intp)
+        self.levels: Array = np.empty((rows, width), np.uint16)
+
+    def cut(self, values: Array, limit: float, into: Array) -> None:
+        """`values` between 0 and `limit`; what is no number becomes 0."""
+        np.clip(values, 0, limit, out=into)
+        np.fmax(into, self.zeros[: len(into)], out=into)
+
+
+Step = Callable[[Array, Array, _Room], None]
+
+
+def _by_blocks(y: Array, out: Array, step: Step, threads: int) -> None:
+    """Take `step` on blocks of rows that fit the cache, on so many threads."""
+    _, height, width = y.shape
+    if out.shape != (height, width, len(y)) or out.dtype != np.uint16:
+        raise ValueError(f"{y.shape} cannot be developed into {out.dtype} {out.shape}")
+    rows = min(max(BLOCK // max(width, 1), 1), max(height, 1))
+
+    def work(tops: Iterable[int]) -> None:
+        room = _Room(rows, width)
+        for top in tops:
+            step(y[:, top : top + rows], out[top : top + rows], room)
+
+    tops = range(0, height, rows)
+    if threads == 1:
+        return work(tops)
+    with ThreadPoolExecutor(threads) as pool:
+        list(pool.map(work, [tops[i::threads] for i in range(threads)]))
+    return None
+
+
+def _levels(y: Array, out: Array, room: _Room) -> None:
+    """0 to 1 as 0 to 65535."""
+    values = room.sum[: y.shape[1]]
+    for channel, plane in enumerate(y):
+        room.cut(plane, 1, values)
+        np.multiply(values, TOP, out=values)
+        np.add(values, 0.5, out=values)
+        levels = room.levels[: len(values)]
+        np.copyto(levels, values, casting="unsafe")
+        out[..., channel] = levels
+
+
+def _display(y: Array, out: Array, room: _Room, *, look: Look) -> None:
+    """The camera's colours as a display's: white balance, the cut at white, the matrix, the curve."""
+    rows = y.shape[1]
+    light, values, part, index, levels = (
+        a[..., :rows, :] for a in (room.light, room.sum, room.part, room.index, room.levels)
+    )
+    for plane, gain, into in zip(y, look.gains, light, strict=True):
+        # Cut before the gain, where it cannot overflow. Saturated in all colours is white: no gain is below 1.
+        room.cut(plane, 1 / gain, into)
+        np.multiply(into, gain, out=into)
+    for channel, row in enumerate(look.cam2rgb):
+        np.multiply(light[0], row[0], out=values)
+        for plane, factor in zip(light[1:], row[1:], strict=True):
+            # Not a product of matrices: a library may round that otherwise for a strip than for the frame.
+            np.multiply(plane, factor, out=part)
+            np.add(values, part, out=values)
+        np.clip(values, 0, 1, out=values)
+        np.sqrt(values, out=values)
+        np.multiply(values, TOP, out=values)
+        np.add(values, 0.5, out=values)
+        np.copyto(index, values, casting="unsafe")
+        np.take(_curve(), index, out=levels, mode="clip")
+        out[..., channel] = levels
+
+
+@cache
+def _curve() -> Array:
+    """The sRGB curve's level for every level of the *square root* of light.
+
+    Against the root the curve is nowhere steeper than 1.45, against light itself 12.9 at the dark end: 65536 entries
+    are within one level this way.
+    """
+    light = (np.arange(TOP + 1) / TOP) ** 2
+    shown = np.where(light <= 0.0031308, 12.92 * light, 1.055 * light ** (1 / 2.4) - 0.055)
+    return np.asarray(shown * TOP + 0.5).astype(np.uint16)
+
+
+def _place(look: Look, name: str) -> tuple[float, float]:
+    """Where a plane's samples lie in each packed pixel; of two places that X-Trans takes in turn, the middle."""
+    row, column = np.mean(np.mod(GRIDS[look.cfa][name], look.pack), axis=0)
+    return float(row), float(column)
+
+
+def _enlarged(plane: Array, place: tuple[float, float], pack: int) -> Array:
+    """A plane at every pixel of the mosaic, in straight lines between its samples at `place` in each packed pixel."""
+    for axis, at in enumerate(place):
+        plane = _along(plane, axis, at, pack)
+    return plane
+
+
+def _along(plane: Array, axis: int, at: float, pack: int) -> Array:
+    count = plane.shape[axis]
+    padded = np.moveaxis(np.pad(plane, [(1, 1) if i == axis else (0, 0) for i in range(2)], mode="edge"), axis, 0)
+    out = np.empty((count * pack, padded.shape[1]), np.float32)
+    for phase in range(pack):
+        before = floor((phase - at) / pack)
+        weight = (phase - at) / pack - before
+        first = padded[before + 1 :][:count]
+        out[phase::pack] = first if weight == 0 else (1 - weight) * first + weight * padded[before + 2 :][:count]
+    return np.moveaxis(out, 0, axis)

@@ -1,0 +1,82 @@
+"""A DNG without a mosaic: every pixel in full colour and linear light, to be developed anew in any RAW converter.
+
+From a network that stays in the camera's colours these are the camera's, before white balance, and the file says what
+the RAW file said of them. From one that answers in sRGB they are sRGB's, its curve undone. (Adobe, DNG 1.4, 2012.)
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from runtime import tiff
+from runtime.atomic import writing
+from runtime.exif import write as exif_block
+from runtime.icc import SRGB2XYZ
+from runtime.raw import Raw
+
+__all__ = ["save"]
+
+Array = np.ndarray[Any, Any]
+
+TOP = 65535
+LINEAR_RAW = 34892
+D65 = 21  # EXIF's number for the daylight in which the matrix holds
+
+
+def save(
+    pixels: Array,
+    path: str | Path,
+    *,
+    raw: Raw,
+    linear: Literal["camera", "srgb"],
+    exif: bytes | None = None,
+    description: str | None = None,
+) -> None:
+    """Write an upright picture: `develop.linear`'s if `linear` is "camera", a display's if it is "srgb"."""
+    if pixels.ndim != 3 or pixels.shape[2] != 3 or pixels.dtype != np.uint16:
+        raise ValueError("a DNG is written from uint16 (height, width, 3)")
+    about, wb = raw.about, np.asarray(raw.wb, np.float64)
+    if linear == "camera":
+        matrix, neutral = _xyz2cam(raw), 1 / wb
+        name = " ".join(part for part in (about.make, about.model) if part) or "unknown camera"
+    else:
+        matrix, neutral = np.linalg.inv(SRGB2XYZ), np.ones(3)
+        name = "qk-unet linear sRGB"
+    tags = {
+        262: tiff.short(LINEAR_RAW),
+        50706: tiff.byte(1, 4, 0, 0),  # the version, and the one that can read it
+        50707: tiff.byte(1, 1, 0, 0),
+        50708: tiff.text(name),
+        50714: tiff.short(0, 0, 0),  # black and white
+        50717: tiff.long(TOP, TOP, TOP),
+        50721: tiff.rational(matrix.ravel(), signed=True),
+        50728: tiff.rational(neutral),
+        50778: tiff.short(D65),
+    }
+    exif = exif or exif_block(about, software="qk-unet", description=description)
+    with writing(path) as file:
+        tiff.write(file, pixels, path=path, tags=tags, exif=exif, through=None if linear == "camera" else _light)
+
+
+def _xyz2cam(raw: Raw) -> Array:
+    """The file's matrix; where it has none, the way back through sRGB and the white balance."""
+    if raw.xyz2cam is not None:
+        return np.asarray(raw.xyz2cam)
+    rgb2cam = np.linalg.inv(np.asarray(raw.cam2rgb)) / np.asarray(raw.wb)[:, None]
+    return np.asarray(rgb2cam @ np.linalg.inv(SRGB2XYZ))
+
+
+def _light(levels: Array) -> Array:
+    return np.take(_straight(), levels)
+
+
+@cache
+def _straight() -> Array:
+    """The light, in 65536 levels, of every level of the sRGB curve."""
+    shown = np.arange(TOP + 1) / TOP
+    light = np.where(shown <= 0.04045, shown / 12.92, ((shown + 0.055) / 1.055) ** 2.4)
+    return np.asarray(light * TOP + 0.5).astype(np.uint16)

@@ -1,0 +1,270 @@
+"""One frame from RAW file to picture: read, choose the ratio, plan the memory, run, develop, write.
+
+`Enhancer` holds what is the same for every frame; its methods are the stages, which `batch.py` overlaps.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.metadata
+import json
+import time
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from runtime import develop, exif, pack, picture
+from runtime.decode import read
+from runtime.errors import BadOption, TooLittleMemory
+from runtime.memory import available, cores, resident
+from runtime.pack import Frame
+from runtime.ratio import Ratio, choose, sweep
+from runtime.raw import Raw
+from runtime.session import Session
+from runtime.session import open as open_model
+from runtime.sheet import contact_sheet, shrunk
+from runtime.tiles import Plan, best
+
+__all__ = ["Enhancer", "Job", "Result", "Wish", "enhance"]
+
+Array = np.ndarray[Any, Any]
+MARGIN = 1.06  # over what was measured of the network: what the allocator rounds up
+SLACK = 26 * 2**20  # what threads, encoders and the libraries they load take besides
+SWEEP = "sweep"
+SHEET = 640  # the longer side of each picture of a sweep
+SHARE = 0.7  # of the memory that is free, where nothing was promised
+
+
+@dataclass(frozen=True, kw_only=True)
+class Wish:
+    """What is asked for."""
+
+    ratio: str = "auto"
+    format: str = "png"
+    strength: float = 1.0
+    max_memory: int | None = None
+    threads: int | None = None
+
+    def check(self) -> None:
+        """Raise an `Error` unless it can be had."""
+        picture.suffix(self.format)
+        if not 0 <= self.strength <= 1:
+            raise BadOption("--strength", self.strength, "a number from 0 to 1")
+
+    def digest(self) -> str:
+        """What of it changes the picture, in a few letters."""
+        text = json.dumps([self.ratio, self.format, self.strength])
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+@dataclass
+class Job:
+    """One frame on its way."""
+
+    raw: Raw
+    ratio: Ratio
+    frame: Frame
+    plan: Plan
+    peak: int  # bytes this process is expected to hold at most
+    pixels: Array | None = None
+    seconds: dict[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Result:
+    """What became of one file."""
+
+    input: str
+    output: str | None = None
+    status: str = "done"
+    ratio: float | None = None
+    why: str | None = None
+    height: int | None = None
+    width: int | None = None
+    windows: str | None = None
+    peak: int | None = None
+    engine: str | None = None
+    provider: str | None = None
+    model: str | None = None
+    seconds: Mapping[str, float] = field(default_factory=dict)
+    error: str | None = None
+
+    def as_dict(self) -> dict[str, Any]:
+        """What is known, for a JSON line."""
+        return {key: value for key, value in asdict(self).items() if value not in (None, {})}
+
+
+class Enhancer:
+    """A model and a wish, for any number of frames."""
+
+    def __init__(self, session: Session, wish: Wish) -> None:
+        wish.check()
+        if session.contract.task != "enhance":
+            raise BadOption("--model", session.contract.network, "a network that enhances RAW frames")
+        self.session, self.contract, self.wish = session, session.contract, wish
+        self.threads = wish.threads or cores()
+        self.per_pixel = session.memory.per_pixel * MARGIN
+        self.base = max(session.memory.base, resident())
+
+    def prepare(self, raw: Raw, *, beside: int = 0, path: str | Path = "") -> Job:
+        """Choose the ratio and plan the memory; `beside` is what other frames in flight hold."""
+        sweeps = self.wish.ratio == SWEEP
+        ratio = choose("auto" if sweeps else self.wish.ratio, raw, self.contract)
+        frame = pack.frame(raw, self.contract, path=path)
+        fixed = self.base + raw.mosaic.nbytes + 6 * raw.mosaic.size + beside + SLACK
+        encoded = 5 * raw.mosaic.size if self.wish.format == "jpeg" else 0  # 8 bits, once more for Pillow, and the file
+
+        def cost(plan: Plan) -> float:
+            band = 4 * len(self.contract.planes) * plan.height * frame.width
+            extra = 0.0 if self.wish.strength == 1 else 6 * band
+            return fixed + max(band + extra + self.per_pixel * plan.height * plan.width, encoded)
+
+        most = self.wish.max_memory or (available() * SHARE + self.base if available() else float("inf"))
+        plan = best(frame.height, frame.width, self.contract, cost=cost, most=most)
+        peak = int(cost(plan))
+        if self.wish.max_memory and peak > self.wish.max_memory:
+            raise TooLittleMemory(self.wish.max_memory, peak)
+        return Job(raw, ratio, frame, plan, peak)
+
+    def infer(self, job: Job) -> None:
+        """The picture; of a sweep, a sheet of one small picture a ratio."""
+        if self.wish.ratio != SWEEP:
+            self._infer(job)
+            return
+        small = []
+        for value in sweep(job.raw, self.contract):
+            one = replace(job, ratio=Ratio(value, "one of a sweep"))
+            self._infer(one)
+            if one.pixels is not None:
+                small.append((f"x {value:.4g}", shrunk(one.pixels, side=SHEET)))
+        job.pixels = contact_sheet(small, side=SHEET)
+
+    def _infer(self, job: Job) -> None:
+        """Run the network window by window, and develop each while it is warm."""
+        raw, frame = job.raw, job.frame
+        look = develop.look(raw, self.contract)
+        to_light = self.wish.format == "dng" and self.contract.output == "camera-linear"
+        job.pixels, view = develop.rotated(raw.mosaic.shape, raw.about.orientation, channels=self.contract.channels)
+        spent = {"pack": 0.0, "develop": 0.0}
+        band: list[Any] = []
+
+        def read_rows(begin: int, end: int) -> Array:
+            start = time.perf_counter()
+            band.clear()
+            planes = pack.planes(raw, frame, self.contract, ratio=job.ratio.value, rows=(begin, end))
+            if self.wish.strength < 1:
+                band[:] = [begin, develop.amplified(planes, look)]
+            spent["pack"] += time.perf_counter() - start
+            return planes
+
+        def write(made: Array, row: int, column: int) -> None:
+            start = time.perf_counter()
+            if band:
+                made = self._blended(made, band[1], row - int(band[0] * self.contract.scale), column)
+            made, top, left = _visible(made, row - frame.top, column - frame.left, view.shape)
+            into = view[top : top + made.shape[1], left : left + made.shape[2]]
+            if to_light:
+                develop.linear(made, into, threads=self.threads)
+            else:
+                develop.develop(made, look, into, threads=self.threads)
+            spent["develop"] += time.perf_counter() - start
+
+        begin = time.perf_counter()
+        self.session.tiled(read_rows, job.plan, write, release=self.wish.max_memory is not None)
+        job.seconds |= {**spent, "infer": time.perf_counter() - begin - sum(spent.values())}
+
+    def _blended(self, made: Array, plain: Array, row: int, column: int) -> Array:
+        """The network's answer, with so much of the amplified frame as the strength leaves."""
+        same = plain[:, row : row + made.shape[1], column : column + made.shape[2]]
+        strength = np.float32(self.wish.strength)
+        return strength * made + (1 - strength) * same
+
+    def save(self, job: Job, path: str | Path) -> None:
+        """Write the picture, with what the file said of how it was taken and how it was made."""
+        if job.pixels is None:
+            raise ValueError("infer comes first")
+        start = time.perf_counter()
+        words = self.description(job)
+        block = exif.write(job.raw.about, software=f"qk-unet {_version()}", description=words)
+        picture.save(
+            job.pixels,
+            path,
+            format=self.wish.format,
+            exif=block,
+            description=words,
+            raw=job.raw,
+            linear="camera" if self.contract.output == "camera-linear" else "srgb",
+            threads=self.threads,
+        )
+        job.seconds["encode"] = time.perf_counter() - start
+
+    def description(self, job: Job) -> str:
+        """How the picture was made, in one line of ASCII."""
+        contract, ran = self.contract, self.session.ran
+        bits = "float" if contract.weight_bits == 32 else f"w{contract.weight_bits}a{contract.activation_bits}"
+        return (
+            f"qk-unet {_version()}: {contract.network} {bits} {self.session.digest[:12]}, ratio {job.ratio.value:.4g} "
+            f"({job.ratio.why}), strength {self.wish.strength:g}, {ran.engine} {ran.provider}"
+        )
+
+    def result(self, path: str | Path, output: str | Path, job: Job) -> Result:
+        """What is said of a frame that is done."""
+        ran, plan = self.session.ran, job.plan
+        return Result(
+            input=str(path),
+            output=str(output),
+            ratio=round(job.ratio.value, 4),
+            why=job.ratio.why,
+            height=job.pixels.shape[0] if job.pixels is not None else None,
+            width=job.pixels.shape[1] if job.pixels is not None else None,
+            windows=f"{len(plan.rows)} x {len(plan.columns)} of {plan.height} x {plan.width}",
+            peak=job.peak,
+            engine=ran.engine,
+            provider=ran.provider,
+            model=self.session.digest,
+            seconds={key: round(value, 4) for key, value in job.seconds.items()},
+        )
+
+
+def enhance(
+    path: str | Path,
+    out: str | Path,
+    *,
+    model: str | Path | Session,
+    provider: str = "auto",
+    ratio: str | float = "auto",
+    strength: float = 1.0,
+    max_memory: int | None = None,
+    threads: int | None = None,
+) -> Result:
+    """Enhance one RAW file into a picture; the format is what the name of `out` ends in: png, tiff, jpg or dng."""
+    out = Path(out)
+    wish = Wish(
+        ratio=str(ratio), format=picture.format_of(out), strength=strength, max_memory=max_memory, threads=threads
+    )
+    wish.check()
+    session = model if isinstance(model, Session) else open_model(model, provider=provider, threads=threads)
+    enhancer = Enhancer(session, wish)
+    start = time.perf_counter()
+    raw = read(path)
+    decoded = time.perf_counter() - start
+    job = enhancer.prepare(raw, path=path)
+    enhancer.infer(job)
+    enhancer.save(job, out)
+    done = enhancer.result(path, out, job)
+    return replace(done, seconds={"decode": round(decoded, 4), **done.seconds})
+
+
+def _visible(made: Array, top: int, left: int, shape: tuple[int, ...]) -> tuple[Array, int, int]:
+    """The part of an output that lies on the sensor, and where it begins there."""
+    height, width = shape[:2]
+    rows = slice(max(-top, 0), max(min(made.shape[1], height - top), 0))
+    columns = slice(max(-left, 0), max(min(made.shape[2], width - left), 0))
+    return made[:, rows, columns], max(top, 0), max(left, 0)
+
+
+def _version() -> str:
+    return importlib.metadata.version("qk-unet")

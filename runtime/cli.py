@@ -83,24 +83,32 @@ def compare(pictures: tuple[Path, ...], out: Path) -> None:
 @main.command()
 @click.option("--json", "as_json", is_flag=True, help="One JSON object, sizes in bytes.")
 def doctor(as_json: bool) -> None:
-    """Show the engines of this machine, and the pip line for each that is missing.
+    """Show the engines of this machine, the pip line for each that is missing, and whether they compute right.
 
-    Exit code 3 if no engine is installed.
+    Each engine runs a tiny int8 network, whose integers must be those stored with it. Exit code 3 if no engine is
+    installed, or one fails.
     """
-    from runtime.doctor import engines, machine
+    from runtime.doctor import SELF_TESTS, engines, machine, notes, self_test
 
-    here, found = machine(), engines()
+    here, found, said = machine(), engines(), notes()
+    tests = [self_test(engine.name) for engine in found if engine.version and engine.name in SELF_TESTS]
     if as_json:
-        click.echo(json.dumps({"machine": asdict(here), "engines": [asdict(engine) for engine in found]}))
+        told = {"machine": asdict(here), "engines": [asdict(e) for e in found], "notes": said}
+        click.echo(json.dumps({**told, "self_tests": [asdict(test) for test in tests]}))
     else:
-        click.echo(f"machine    {here.processor}, {here.cores} cores, {here.memory / 2**30:.1f} GiB, {here.system}")
+        memory = f"{here.memory / 2**30:.1f} GiB, {here.available / 2**30:.1f} available"
+        click.echo(f"machine    {here.processor}, {here.cores} cores, {memory}, {here.system}")
         click.echo(f"python     {here.python}, {', '.join(f'{k} {v}' for k, v in here.libraries.items())}")
         for engine in found:
-            state = (
-                f"{engine.version} with {', '.join(engine.providers)}"
-                if engine.version
-                else f"missing: {engine.remedy}"
-            )
-            click.echo(f"engine     {engine.name} {state}")
+            state = f"{engine.version} with {', '.join(engine.providers)}" if engine.version else engine.remedy
+            click.echo(f"engine     {engine.name} {'' if engine.version else 'missing: '}{state}")
+        for test in tests:
+            state = "computes the same integers here as where it was made" if test.ok else f"FAILED: {test.problem}"
+            click.echo(f"self-test  {test.engine} {state}")
+        for note in said:
+            click.echo(f"note       {note}")
+    for test in tests:
+        if not test.ok:
+            raise SetupError(f"{test.engine} fails its self-test", "install the tested version: constraints.txt has it")
     if not any(engine.version for engine in found):
         raise SetupError("no inference engine is installed", "pip install 'qk-unet[cpu]'")

@@ -10,17 +10,17 @@ from __future__ import annotations
 import hashlib
 import importlib.metadata
 import json
-import os
 import platform
 import re
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from runtime.errors import Error, MissingLibrary, UnknownName
 from runtime.library import need
+from runtime.memory import available, cores, total
 
 __all__ = [
     "DIGESTS",
@@ -29,7 +29,6 @@ __all__ = [
     "Engine",
     "Machine",
     "SelfTest",
-    "available_memory",
     "computed",
     "engines",
     "machine",
@@ -87,9 +86,9 @@ def machine() -> Machine:
     return Machine(
         system=platform.platform(),
         processor=_processor(),
-        cores=len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1,
-        memory=_memory(),
-        available=available_memory(),
+        cores=cores(),
+        memory=total(),
+        available=available(),
         python=platform.python_version(),
         libraries=own | {name: version for name in libraries if (version := _version(name))},
     )
@@ -159,13 +158,6 @@ def computed(engine: str, path: Path, *, threads: int) -> str:
     return hashlib.sha256(np.rint(made / STEP).astype("<i2").tobytes()).hexdigest()
 
 
-def available_memory(*, root: Path = ROOT) -> int:
-    """Bytes that can be had now: the system's estimate, or less where a container is allowed less."""
-    found = re.search(r"^MemAvailable:\s+(\d+) kB", _text(root / "proc/meminfo"), re.M)
-    left = [max(limit - used, 0) for limit, used in _groups(root)]
-    return min([int(found[1]) * 1024 if found else _pages("SC_AVPHYS_PAGES"), *left])
-
-
 def _engine(module: str, extra: str, providers: Callable[..., tuple[str, ...]]) -> Engine:
     try:
         library = need(module, library=module, extra=extra)
@@ -192,44 +184,6 @@ def _processor() -> str:
     if board.exists():
         return f"{board.read_text(errors='replace').strip(chr(0))} ({platform.machine()})"
     return platform.machine()
-
-
-def _memory(*, root: Path = ROOT) -> int:
-    """All there is, or the container's share of it."""
-    found = re.search(r"^MemTotal:\s+(\d+) kB", _text(root / "proc/meminfo"), re.M)
-    return min([int(found[1]) * 1024 if found else _pages("SC_PHYS_PAGES"), *(limit for limit, _ in _groups(root))])
-
-
-def _pages(name: str) -> int:
-    try:
-        return os.sysconf(name) * os.sysconf("SC_PAGE_SIZE")
-    except (AttributeError, ValueError, OSError):
-        return 0
-
-
-def _groups(root: Path) -> Iterator[tuple[int, int]]:
-    """Limit and use of every control group this process is in, of version 2 and 1, up to the root.
-
-    Inside a container the path that /proc names may not be there; then the container's own group is the mounted root.
-    """
-    for line in _text(root / "proc/self/cgroup").splitlines():
-        _, kinds, path = line.split(":", 2)
-        if kinds == "":
-            mount, limit, used, idle = root / "sys/fs/cgroup", "memory.max", "memory.current", "inactive_file"
-        elif "memory" in kinds.split(","):
-            mount, limit = root / "sys/fs/cgroup/memory", "memory.limit_in_bytes"
-            used, idle = "memory.usage_in_bytes", "total_inactive_file"
-        else:
-            continue
-        group = mount / path.lstrip("/")
-        for one in (group, *group.parents):
-            if (most := _text(one / limit).strip()).isdigit():  # the word "max" is no limit
-                now = _text(one / used).strip()
-                file = re.search(rf"^{idle} (\d+)", _text(one / "memory.stat"), re.M)
-                # Files that were read and are not in use are counted, yet given back when asked for.
-                yield int(most), int(now or 0) - (int(file[1]) if file else 0)
-            if one == mount:
-                break
 
 
 def _cuda(root: Path) -> str | None:

@@ -267,4 +267,7 @@ def _visible(made: Array, top: int, left: int, shape: tuple[int, ...]) -> tuple[
 
 
 def _version() -> str:
-    return importlib.metadata.version("qk-unet")
+    try:
+        return importlib.metadata.version("qk-unet")
+    except importlib.metadata.PackageNotFoundError:  # run from a folder
+        return "unknown"

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +14,7 @@ __all__ = ["available", "cores", "parse", "peak_of", "resident", "total"]
 
 UNITS = {"": 1, "K": 2**10, "M": 2**20, "G": 2**30}
 LEAST = 2**20
+ROOT = Path("/")
 
 
 def parse(text: str, *, option: str = "--max-memory") -> int:
@@ -54,34 +54,53 @@ def _status(name: str) -> int:
     return next(int(line.split()[1]) * 1024 for line in lines if line.startswith(f"{name}:"))
 
 
-def total() -> int:
-    """Bytes this process may use at most: the machine's, or its container's where that is less. 0: unknown."""
-    limits = [_number(path) for path in _LIMITS]
-    with contextlib.suppress(AttributeError, ValueError, OSError):
-        limits.append(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
-    return min((limit for limit in limits if limit), default=0)
+def total(*, root: Path = ROOT) -> int:
+    """Bytes there are, or that the container may have of them; 0: unknown."""
+    found = re.search(r"^MemTotal:\s+(\d+) kB", _text(root / "proc/meminfo"), re.M)
+    return min([int(found[1]) * 1024 if found else _pages("SC_PHYS_PAGES"), *(limit for limit, _ in _groups(root))])
 
 
-def available() -> int:
-    """Bytes that can still be taken without pushing others out, 0 where it cannot be told."""
+def available(*, root: Path = ROOT) -> int:
+    """Bytes that can be had now: the system's estimate, or less where a container is allowed less."""
+    found = re.search(r"^MemAvailable:\s+(\d+) kB", _text(root / "proc/meminfo"), re.M)
+    left = [max(limit - used, 0) for limit, used in _groups(root)]
+    return min([int(found[1]) * 1024 if found else _pages("SC_AVPHYS_PAGES"), *left])
+
+
+def _pages(name: str) -> int:
     try:
-        lines = Path("/proc/meminfo").read_text().splitlines()
+        return os.sysconf(name) * os.sysconf("SC_PAGE_SIZE")
+    except (AttributeError, ValueError, OSError):
+        return 0
+
+
+def _groups(root: Path) -> Iterator[tuple[int, int]]:
+    """Limit and use of every control group this process is in, of version 2 and 1, up to the root.
+
+    Inside a container the path that /proc names may not be there; then the container's own group is the mounted root.
+    """
+    for line in _text(root / "proc/self/cgroup").splitlines():
+        _, kinds, path = line.split(":", 2)
+        if kinds == "":
+            mount, limit, used, idle = root / "sys/fs/cgroup", "memory.max", "memory.current", "inactive_file"
+        elif "memory" in kinds.split(","):
+            mount, limit = root / "sys/fs/cgroup/memory", "memory.limit_in_bytes"
+            used, idle = "memory.usage_in_bytes", "total_inactive_file"
+        else:
+            continue
+        group = mount / path.lstrip("/")
+        for one in (group, *group.parents):
+            if (most := _text(one / limit).strip()).isdigit():  # the word "max" is no limit
+                now = _text(one / used).strip()
+                file = re.search(rf"^{idle} (\d+)", _text(one / "memory.stat"), re.M)
+                # Files that were read and are not in use are counted, yet given back when asked for.
+                yield int(most), int(now or 0) - (int(file[1]) if file else 0)
+            if one == mount:
+                break
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(errors="replace")
     except OSError:
-        return 0
-    free = next((int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable")), 0)
-    limit = min((n for n in map(_number, _LIMITS) if n), default=0)
-    used = next((n for n in map(_number, _USED) if n), 0)
-    return max(min(free, limit - used), 0) if limit else free
-
-
-_LIMITS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
-_USED = ("/sys/fs/cgroup/memory.current", "/sys/fs/cgroup/memory/memory.usage_in_bytes")
-
-
-def _number(path: str) -> int:
-    """What stands in a control group's file; 0 for "max", for nothing, and for the kernel's idea of no limit."""
-    try:
-        number = int(Path(path).read_text())
-    except (OSError, ValueError):
-        return 0
-    return number if number < 2**60 else 0
+        return ""

@@ -42,7 +42,7 @@ def look(path: str | Path) -> OnnxFile:
         _model(memoryview(path.read_bytes()), found)
     except OSError as error:
         raise UnreadableFile(path, f"cannot be read ({error.strerror})", "name a model file") from None
-    except (ValueError, UnicodeDecodeError, RecursionError):
+    except (TypeError, ValueError, RecursionError):  # a number where a message should be, or the other way round
         raise UnreadableFile(path, "is no ONNX file, or is cut short", AGAIN) from None
     if found.not_finite is not None:
         raise UnreadableFile(path, f"holds NaN or infinity in {found.not_finite!r}", "train or export it again")

@@ -91,4 +91,5 @@ def _means(band: Array, green: Array) -> Array:
     """The mean green of each square in a row of squares."""
     square = len(green)
     sums: Array = np.einsum("yas,ys->a", band.reshape(square, -1, square), green, dtype=np.float64)
-    return sums / green.sum()
+    means: Array = sums / green.sum()
+    return means

@@ -9,10 +9,11 @@ import pytest
 from make_selftest import make
 from onnx import numpy_helper
 
-from runtime.doctor import DIGESTS, SELF_TESTS, available_memory, engines, machine, notes, self_test
+from runtime.doctor import DIGESTS, SELF_TESTS, engines, machine, notes, self_test
 from runtime.doctor import __file__ as doctor_file
 from runtime.errors import MissingLibrary, UnknownName
 from runtime.library import need
+from runtime.memory import available as available_memory
 from runtime.tflite import appended, read
 
 pytestmark = pytest.mark.xdist_group("doctor")

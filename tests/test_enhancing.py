@@ -1,0 +1,164 @@
+"""One frame from file to picture."""
+
+import numpy as np
+import pytest
+import rawpy
+import tifffile
+from PIL import Image
+from raw_files import ABOUT, BAYER, X_TRANS, dng, scene
+from tiny_model import tiny
+
+import runtime
+from runtime.decode import read
+from runtime.enhancing import Enhancer, Wish
+from runtime.errors import BadOption, TooLittleMemory, UnsupportedRaw
+from runtime.picture import FORMATS, suffix
+
+UPRIGHT = ABOUT.__class__(**{**ABOUT.__dict__, "orientation": 1})
+
+
+def night(path, height=96, width=128, *, pattern="RGGB", about=UPRIGHT, light=(0.003, 0.005, 0.002), **options):
+    dng(path, scene(height, width, pattern=BAYER[pattern], light=light, **options), pattern=BAYER[pattern], about=about)
+    return path
+
+
+@pytest.fixture(scope="module")
+def session():
+    return runtime.open(tiny(), threads=2)
+
+
+@pytest.mark.parametrize("kind", FORMATS)
+def test_every_format_comes_out_in_full_size_with_what_the_camera_said(kind, session, tmp_path):
+    raw = read(night(tmp_path / "a.dng"))
+    enhancer = Enhancer(session, Wish(format=kind, ratio="40"))
+    job = enhancer.prepare(raw)
+    enhancer.infer(job)
+    out = tmp_path / f"out{suffix(kind)}"
+    enhancer.save(job, out)
+    assert job.pixels.shape == (96, 128, 3)
+    assert 1000 < job.pixels.mean() < 64000
+    if kind == "dng":
+        with rawpy.imread(str(out)) as opened:
+            assert opened.raw_image.shape[:2] == (96, 128)
+        return
+    with Image.open(out) as image:
+        assert image.size == (128, 96)
+        assert "ratio 40" in image.getexif()[270]
+        assert image.getexif()[272] == ABOUT.model
+        assert image.info.get("icc_profile")
+
+
+def test_odd_sizes_and_every_phase_come_out_whole(session, tmp_path):
+    for pattern in BAYER:
+        for height, width in ((97, 129), (64, 66), (30, 33)):
+            path = night(tmp_path / f"{pattern}{height}.dng", height, width, pattern=pattern)
+            result = runtime.enhance(path, tmp_path / "o.tif", model=session)
+            assert (result.height, result.width) == (height, width)
+            assert tifffile.imread(tmp_path / "o.tif").shape == (height, width, 3)
+
+
+def test_a_frame_that_is_shifted_with_its_pattern_gives_the_same_picture_shifted(session, tmp_path):
+    """The control of phases: a mosaic begun one pixel later is another pattern, and the same scene."""
+    mosaic = scene(130, 134, light=(0.3, 0.5, 0.2), seed=3)
+    pictures = []
+    for name, down, right in (("RGGB", 0, 0), ("GRBG", 0, 1), ("GBRG", 1, 0), ("BGGR", 1, 1)):
+        dng(tmp_path / "a.dng", mosaic[down : down + 128, right : right + 128], pattern=BAYER[name], about=UPRIGHT)
+        runtime.enhance(tmp_path / "a.dng", tmp_path / "o.tif", model=session, ratio=1)
+        pictures.append(tifffile.imread(tmp_path / "o.tif")[40 - down : 88 - down, 40 - right : 88 - right])
+    for other in pictures[1:]:
+        np.testing.assert_allclose(other.astype(int), pictures[0], atol=1)  # sums in another order at the borders
+
+
+def test_the_picture_is_turned_as_the_camera_was_held(session, tmp_path):
+    upright = night(tmp_path / "a.dng")
+    turned = night(tmp_path / "b.dng", about=ABOUT)  # 6: turn it clockwise
+    runtime.enhance(upright, tmp_path / "a.tif", model=session)
+    runtime.enhance(turned, tmp_path / "b.tif", model=session)
+    np.testing.assert_array_equal(
+        np.rot90(tifffile.imread(tmp_path / "a.tif"), -1), tifffile.imread(tmp_path / "b.tif")
+    )
+
+
+def test_little_memory_gives_the_same_picture_in_more_windows(session, tmp_path):
+    raw = read(night(tmp_path / "a.dng", 640, 900))
+    pictures = {}
+    for most in (None, 0):
+        enhancer = Enhancer(session, Wish(max_memory=most and most))
+        if most == 0:
+            small = min(Enhancer(session, Wish()).prepare(raw).peak, 2**40)
+            enhancer = Enhancer(session, Wish(max_memory=int(small - 0.6 * 640 * 900 / 4 * enhancer.per_pixel)))
+        job = enhancer.prepare(raw)
+        enhancer.infer(job)
+        pictures[len(job.plan.rows) * len(job.plan.columns)] = job.pixels
+    (one, whole), (many, parts) = sorted(pictures.items())
+    assert (one, many > 1) == (1, True)
+    # Float sums in windows of another size may differ in the last bit.
+    assert np.abs(whole.astype(int) - parts).max() <= 1
+
+
+def test_too_little_memory_is_said_with_the_least(session, tmp_path):
+    raw = read(night(tmp_path / "a.dng", 640, 900))
+    with pytest.raises(TooLittleMemory, match="--max-memory") as caught:
+        Enhancer(session, Wish(max_memory=2**21)).prepare(raw)
+    least = Enhancer(session, Wish(max_memory=caught.value.least + 2**23))
+    assert least.prepare(raw).peak <= caught.value.least + 2**23
+
+
+def test_strength_goes_from_amplified_to_enhanced(session, tmp_path):
+    raw = read(night(tmp_path / "a.dng", 320, 300))
+    pictures = []
+    for strength in (0.0, 0.5, 1.0):
+        enhancer = Enhancer(session, Wish(strength=strength, ratio="50"))
+        job = enhancer.prepare(raw)
+        enhancer.infer(job)
+        pictures.append(job.pixels.astype(float))
+    np.testing.assert_allclose(pictures[1], (pictures[0] + pictures[2]) / 2, atol=1)
+    assert np.abs(pictures[0] - pictures[2]).mean() > 100
+
+
+def test_a_network_in_camera_colours_is_developed_with_the_files_own(tmp_path):
+    path = night(tmp_path / "a.dng", light=(0.2, 0.4, 0.25))  # grey, by the neutral of the file
+    runtime.enhance(path, tmp_path / "o.tif", model=tiny(output="camera-linear"), strength=0, ratio=1)
+    mean = tifffile.imread(tmp_path / "o.tif")[8:-8, 8:-8].reshape(-1, 3).mean(axis=0)
+    assert np.ptp(mean) / mean.mean() < 0.01
+    runtime.enhance(path, tmp_path / "o.dng", model=tiny(output="camera-linear"), strength=0, ratio=1)
+    with rawpy.imread(str(tmp_path / "o.dng")) as opened:
+        linear = opened.raw_image[8:-8, 8:-8, :3].reshape(-1, 3).mean(axis=0) / 65535
+    np.testing.assert_allclose(linear, [0.2, 0.4, 0.25], rtol=0.02)
+
+
+def test_a_sweep_is_one_sheet(session, tmp_path):
+    raw = read(night(tmp_path / "a.dng"))
+    enhancer = Enhancer(session, Wish(ratio="sweep"))
+    job = enhancer.prepare(raw)
+    enhancer.infer(job)
+    assert job.pixels.dtype == np.uint16
+    assert job.pixels.shape[1] > 2 * 128
+
+
+def test_what_cannot_be_asked_is_refused(session, tmp_path):
+    for wish in (Wish(format="gif"), Wish(strength=1.5), Wish(strength=float("nan"))):
+        with pytest.raises(BadOption):
+            Enhancer(session, wish)
+    with pytest.raises(BadOption, match="enhances"):
+        Enhancer(runtime.open(tiny(name="effnet-ffnet")), Wish())
+    with pytest.raises(BadOption):
+        runtime.enhance(tmp_path / "a.dng", tmp_path / "a.gif", model=session)
+
+
+def test_an_x_trans_frame_wants_a_model_made_for_it(session, tmp_path):
+    dng(tmp_path / "a.dng", scene(96, 108, pattern=X_TRANS), pattern=X_TRANS, about=UPRIGHT)
+    with pytest.raises(UnsupportedRaw):
+        runtime.enhance(tmp_path / "a.dng", tmp_path / "o.png", model=session)
+    result = runtime.enhance(tmp_path / "a.dng", tmp_path / "o.png", model=tiny(in_channels=9))
+    assert (result.height, result.width) == (96, 108)
+
+
+def test_the_result_says_what_was_done(session, tmp_path):
+    result = runtime.enhance(night(tmp_path / "a.dng"), tmp_path / "o.png", model=session)
+    told = result.as_dict()
+    assert told["engine"].startswith("ONNX Runtime")
+    assert (told["provider"], told["status"], len(told["model"])) == ("cpu", "done", 64)
+    assert set(told["seconds"]) == {"decode", "pack", "infer", "develop", "encode"}
+    assert told["ratio"] >= 1
+    assert told["peak"] > 0

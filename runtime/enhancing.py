@@ -51,6 +51,8 @@ class Wish:
     def check(self) -> None:
         """Raise an `Error` unless it can be had."""
         picture.suffix(self.format)
+        if self.ratio not in ("auto", SWEEP) and not _positive(self.ratio):
+            raise BadOption("--ratio", self.ratio, "auto, sweep, or a number such as 100")
         if not 0 <= self.strength <= 1:
             raise BadOption("--strength", self.strength, "a number from 0 to 1")
 
@@ -264,6 +266,13 @@ def _visible(made: Array, top: int, left: int, shape: tuple[int, ...]) -> tuple[
     rows = slice(max(-top, 0), max(min(made.shape[1], height - top), 0))
     columns = slice(max(-left, 0), max(min(made.shape[2], width - left), 0))
     return made[:, rows, columns], max(top, 0), max(left, 0)
+
+
+def _positive(text: str) -> bool:
+    try:
+        return 0 < float(text) < float("inf")
+    except ValueError:
+        return False
 
 
 def _version() -> str:

@@ -61,7 +61,7 @@ def _limit(memory: int | None, seconds: int) -> None:
         used = pages * resource.getpagesize()
         resource.setrlimit(resource.RLIMIT_AS, (hard if memory is None else used + memory, hard))
     if hasattr(signal, "alarm"):
-        pass
+        signal.alarm(seconds)
 
 
 def _answer(results: int, path: str) -> None:

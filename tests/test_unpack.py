@@ -83,6 +83,7 @@ def test_a_child_is_kept_or_not_as_asked(frame):
     with Decoder() as decoder:
         decoder.read(frame)
         first = decoder._child
+        assert os.getsid(first.pid) == first.pid  # where Ctrl-C on the terminal does not reach it, even as it starts
         decoder.read(frame)
         assert decoder._child is first
     assert first.poll() is not None
@@ -179,4 +180,7 @@ def test_a_child_that_outlives_its_parent_does_not_hang_for_ever(tmp_path):
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as child:
         child.stdin.write(json.dumps(job).encode() + b"\n")
         child.stdin.flush()
-        assert child.wait(10) == -signal.SIGALRM
+        try:
+            assert child.wait(10) == -signal.SIGALRM
+        finally:
+            child.kill()

@@ -28,7 +28,7 @@ from runtime.session import open as open_model
 from runtime.sheet import contact_sheet, shrunk
 from runtime.tiles import Plan, best
 
-__all__ = ["Enhancer", "Job", "Result", "Wish", "enhance"]
+__all__ = ["SWEEP", "Enhancer", "Job", "Result", "Wish", "enhance"]
 
 Array = np.ndarray[Any, Any]
 MARGIN = 1.06  # over what was measured of the network: what the allocator rounds up
@@ -115,6 +115,7 @@ class Enhancer:
         """Choose the ratio and plan the memory; `beside` is what other frames in flight hold."""
         sweeps = self.wish.ratio == SWEEP
         ratio = choose("auto" if sweeps else self.wish.ratio, raw, self.contract)
+        ratio = replace(ratio, why="the middle of a sweep") if sweeps else ratio
         frame = pack.frame(raw, self.contract, path=path)
         fixed = self.base + raw.mosaic.nbytes + 6 * raw.mosaic.size + beside + SLACK
         encoded = 5 * raw.mosaic.size if self.wish.format == "jpeg" else 0  # 8 bits, once more for Pillow, and the file

@@ -17,7 +17,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from runtime import batch, picture
-from runtime.enhancing import Enhancer, Result, Wish
+from runtime.enhancing import SWEEP, Enhancer, Result, Wish
 from runtime.inputs import collect
 from runtime.memory import parse
 from runtime.session import open as open_model
@@ -47,7 +47,7 @@ def enhance_all(
     most = None if max_memory is None else parse(max_memory)
     wish = Wish(ratio=ratio, format=format_, strength=strength, max_memory=most, threads=threads)
     wish.check()
-    items = collect(inputs, out, suffix=picture.suffix(format_))
+    items = collect(inputs, out, suffix=("-sweep" if ratio == SWEEP else "") + picture.suffix(format_))
     enhancer = Enhancer(open_model(Path(model), provider=provider, threads=threads), wish)
     ran = enhancer.session.ran
     console = Console(stderr=True, quiet=as_json)

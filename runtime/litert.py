@@ -13,7 +13,7 @@ import numpy as np
 
 from runtime.errors import UnreadableFile
 from runtime.library import need
-from runtime.tflite import read, unpacked
+from runtime.tflite import read, require_finite, unpacked
 
 __all__ = ["LiteRT", "Ran"]
 
@@ -38,6 +38,7 @@ class LiteRT:
         library = need("ai_edge_litert.interpreter", library="ai_edge_litert", extra="litert")
         model, self.contract = read(path)
         self.keep_all = keep_all
+        require_finite(model, source=path)
         self._model = unpacked(model)  # the interpreter reads from it as long as it lives
         try:
             with warnings.catch_warnings():

@@ -19,7 +19,7 @@ from runtime.contract import Contract
 from runtime.errors import AlteredFile, UnreadableFile
 from runtime.library import need
 
-__all__ = ["MEMBER", "Buffer", "appended", "finished", "read", "schema", "unpacked"]
+__all__ = ["MEMBER", "Buffer", "appended", "finished", "read", "require_finite", "schema", "unpacked"]
 
 MEMBER = "contract.json"
 MARK = b"TFL3"  # at byte 4 of every TFLite file
@@ -91,6 +91,18 @@ def read(path: str | Path) -> tuple[bytes, Contract]:
     if hashlib.sha256(content[:start]).hexdigest() != digest:
         raise AlteredFile(path, "is not as it was written: its model has changed", remedy)
     return content[:start], Contract.from_json(text, source=path)
+
+
+def require_finite(model: bytes, *, source: str | Path) -> None:
+    """Raise `UnreadableFile` if a constant holds NaN or infinity."""
+    root, kind = schema().Model.GetRootAs(model), schema().TensorType.FLOAT32
+    graph = root.Subgraphs(0)
+    for tensor in (graph.Tensors(i) for i in range(graph.TensorsLength())):
+        buffer = root.Buffers(tensor.Buffer())
+        filled = tensor.Type() == kind and buffer.DataLength() > 0
+        if filled and not np.isfinite(buffer.DataAsNumpy().view("<f4")).all():
+            name = tensor.Name().decode(errors="replace")
+            raise UnreadableFile(source, f"holds NaN or infinity in {name!r}", "train or export it again")
 
 
 def unpacked(model: bytes) -> bytes:

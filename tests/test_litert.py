@@ -140,3 +140,16 @@ def test_without_the_library_the_message_is_the_line_that_installs_it(made, monk
 def test_a_model_without_packed_kernels_is_left_as_it_is(made):
     model, _ = read(made[0])
     assert unpacked(model) is model
+
+
+def test_a_model_with_nan_weights_is_refused(tmp_path):
+    model, contract = keras_models.build("c-unet++", width=2)
+    to_tflite(plain(model), contract, tmp_path / "a.tflite")
+    content, told = read(tmp_path / "a.tflite")
+    kernel = next(w.numpy() for w in model.weights if "kernel" in w.name and w.shape[0] == 3)
+    first = kernel.transpose(3, 0, 1, 2).astype("<f4").tobytes()[:16]
+    assert content.count(first) == 1
+    spoiled = content.replace(first, np.float32([np.nan]).tobytes() + first[4:])
+    (tmp_path / "a.tflite").write_bytes(appended(spoiled, told))
+    with pytest.raises(UnreadableFile, match="NaN or infinity"):
+        LiteRT(tmp_path / "a.tflite")

@@ -7,35 +7,44 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
 from runtime.decode import Decoder
-from runtime.enhancing import Enhancer, Job, Result
+from runtime.enhancing import Enhancer
 from runtime.errors import BadOption, Error, UnreadableFile
 from runtime.inputs import Item
+from runtime.job import Job, Result
 from runtime.ledger import Ledger
 from runtime.raw import Raw
 
-__all__ = ["Overwrite", "run"]
+__all__ = ["Overwrite", "Planned", "run"]
 
 Overwrite = Literal["never", "newer", "always"]
+Planned = Callable[[Item, Job], None]
 
 
 def run(
-    items: Sequence[Item], out: str | Path, enhancer: Enhancer, *, overwrite: Overwrite = "never", jobs: int = 2
+    items: Sequence[Item],
+    out: str | Path,
+    enhancer: Enhancer,
+    *,
+    overwrite: Overwrite = "never",
+    jobs: int = 2,
+    planned: Planned = lambda item, job: None,
 ) -> Iterator[Result]:
     """Enhance them all, and say of each what became of it, in order.
 
-    `jobs` is how many frames are in flight; with 1 there is never more than one in memory.
+    `jobs` is how many frames are in flight; with 1 there is never more than one in memory. `planned` is told of every
+    plan before it is carried out.
     """
     if jobs < 1:
         raise BadOption("--jobs", jobs, "1 or more")
     with Ledger(out) as ledger, Decoder(keep=jobs > 1) as decoder:
-        batch = _Batch(ledger, decoder, enhancer, overwrite, beside=jobs > 1)
+        batch = _Batch(ledger, decoder, enhancer, overwrite, beside=jobs > 1, planned=planned)
         yield from batch.one_by_one(items) if jobs == 1 else batch.overlapped(items)
 
 
@@ -55,10 +64,17 @@ class _Batch:
     """The three stages of a run; each turns an `Error` into a result."""
 
     def __init__(
-        self, ledger: Ledger, decoder: Decoder, enhancer: Enhancer, overwrite: Overwrite, *, beside: bool
+        self,
+        ledger: Ledger,
+        decoder: Decoder,
+        enhancer: Enhancer,
+        overwrite: Overwrite,
+        *,
+        beside: bool,
+        planned: Planned,
     ) -> None:
         self.ledger, self.decoder, self.enhancer = ledger, decoder, enhancer
-        self.overwrite, self.beside = overwrite, beside
+        self.overwrite, self.beside, self.planned = overwrite, beside, planned
 
     def one_by_one(self, items: Sequence[Item]) -> Iterator[Result]:
         """One after the other."""
@@ -108,6 +124,7 @@ class _Batch:
             others = 10 * begun.raw.mosaic.size + (64 << 20) if self.beside else 0
             begun.job = self.enhancer.prepare(begun.raw, beside=others, path=begun.item.input)
             begun.job.seconds["decode"] = begun.seconds
+            self.planned(begun.item, begun.job)
             self.enhancer.infer(begun.job)
         except Error as error:
             begun.job, begun.result = None, _failed(begun.item, error)

@@ -5,12 +5,9 @@
 
 from __future__ import annotations
 
-import hashlib
 import importlib.metadata
-import json
 import time
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +16,8 @@ import numpy as np
 from runtime import develop, exif, pack, picture
 from runtime.decode import read
 from runtime.errors import BadOption, TooLittleMemory
+from runtime.job import SWEEP, Job, Result, Wish, windows_of
 from runtime.memory import available, cores, resident
-from runtime.pack import Frame
 from runtime.ratio import Ratio, choose, sweep
 from runtime.raw import Raw
 from runtime.session import Session
@@ -28,75 +25,13 @@ from runtime.session import open as open_model
 from runtime.sheet import contact_sheet, shrunk
 from runtime.tiles import Plan, best
 
-__all__ = ["SWEEP", "Enhancer", "Job", "Result", "Wish", "enhance"]
+__all__ = ["Enhancer", "enhance"]
 
 Array = np.ndarray[Any, Any]
 MARGIN = 1.06  # over what was measured of the network: what the allocator rounds up
 SLACK = 26 * 2**20  # what threads, encoders and the libraries they load take besides
-SWEEP = "sweep"
 SHEET = 640  # the longer side of each picture of a sweep
 SHARE = 0.7  # of the memory that is free, where nothing was promised
-
-
-@dataclass(frozen=True, kw_only=True)
-class Wish:
-    """What is asked for."""
-
-    ratio: str = "auto"
-    format: str = "png"
-    strength: float = 1.0
-    max_memory: int | None = None
-    threads: int | None = None
-
-    def check(self) -> None:
-        """Raise an `Error` unless it can be had."""
-        picture.suffix(self.format)
-        if self.ratio not in ("auto", SWEEP) and not _positive(self.ratio):
-            raise BadOption("--ratio", self.ratio, "auto, sweep, or a number such as 100")
-        if not 0 <= self.strength <= 1:
-            raise BadOption("--strength", self.strength, "a number from 0 to 1")
-
-    def digest(self) -> str:
-        """What of it changes the picture, in a few letters."""
-        text = json.dumps([self.ratio, self.format, self.strength])
-        return hashlib.sha256(text.encode()).hexdigest()[:16]
-
-
-@dataclass
-class Job:
-    """One frame on its way."""
-
-    raw: Raw
-    ratio: Ratio
-    frame: Frame
-    plan: Plan
-    peak: int  # bytes this process is expected to hold at most
-    pixels: Array | None = None
-    seconds: dict[str, float] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Result:
-    """What became of one file."""
-
-    input: str
-    output: str | None = None
-    status: str = "done"
-    ratio: float | None = None
-    why: str | None = None
-    height: int | None = None
-    width: int | None = None
-    windows: str | None = None
-    peak: int | None = None
-    engine: str | None = None
-    provider: str | None = None
-    model: str | None = None
-    seconds: Mapping[str, float] = field(default_factory=dict)
-    error: str | None = None
-
-    def as_dict(self) -> dict[str, Any]:
-        """What is known, for a JSON line."""
-        return {key: value for key, value in asdict(self).items() if value not in (None, {})}
 
 
 class Enhancer:
@@ -207,11 +142,17 @@ class Enhancer:
     def description(self, job: Job) -> str:
         """How the picture was made, in one line of ASCII."""
         contract, ran = self.contract, self.session.ran
-        bits = "float" if contract.weight_bits == 32 else f"w{contract.weight_bits}a{contract.activation_bits}"
         return (
-            f"qk-unet {_version()}: {contract.network} {bits} {self.session.digest[:12]}, ratio {job.ratio.value:.4g} "
-            f"({job.ratio.why}), strength {self.wish.strength:g}, {ran.engine} {ran.provider}"
+            f"qk-unet {_version()}: {contract.network} {self.bits} {self.session.digest[:12]}, "
+            f"ratio {job.ratio.value:.4g} ({job.ratio.why}), strength {self.wish.strength:g}, "
+            f"{ran.engine} {ran.provider}"
         )
+
+    @property
+    def bits(self) -> str:
+        """Of the model's weights and activations."""
+        contract = self.contract
+        return "float" if contract.weight_bits == 32 else f"w{contract.weight_bits}a{contract.activation_bits}"
 
     def result(self, path: str | Path, output: str | Path, job: Job) -> Result:
         """What is said of a frame that is done."""
@@ -223,7 +164,8 @@ class Enhancer:
             why=job.ratio.why,
             height=job.pixels.shape[0] if job.pixels is not None else None,
             width=job.pixels.shape[1] if job.pixels is not None else None,
-            windows=f"{len(plan.rows)} x {len(plan.columns)} of {plan.height} x {plan.width}",
+            windows=windows_of(plan),
+            bits=self.bits,
             peak=job.peak,
             engine=ran.engine,
             provider=ran.provider,
@@ -267,13 +209,6 @@ def _visible(made: Array, top: int, left: int, shape: tuple[int, ...]) -> tuple[
     rows = slice(max(-top, 0), max(min(made.shape[1], height - top), 0))
     columns = slice(max(-left, 0), max(min(made.shape[2], width - left), 0))
     return made[:, rows, columns], max(top, 0), max(left, 0)
-
-
-def _positive(text: str) -> bool:
-    try:
-        return 0 < float(text) < float("inf")
-    except ValueError:
-        return False
 
 
 def _version() -> str:

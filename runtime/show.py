@@ -17,8 +17,9 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from runtime import batch, picture
-from runtime.enhancing import SWEEP, Enhancer, Result, Wish
-from runtime.inputs import collect
+from runtime.enhancing import Enhancer
+from runtime.inputs import Item, collect
+from runtime.job import SWEEP, Job, Result, Wish, windows_of
 from runtime.memory import parse
 from runtime.session import open as open_model
 
@@ -54,9 +55,15 @@ def enhance_all(
     console.print(f"{ran.engine}, {ran.provider} ({ran.why}); {enhancer.contract.network}", highlight=False)
     jobs = jobs or (1 if most or len(items) == 1 else 2)
     seen: Counter[str] = Counter()
+
+    def planned(item: Item, job: Job) -> None:
+        at_most = f"at most {job.peak / 2**20:.0f} MiB"
+        said = f"ratio {job.ratio.value:.4g} ({job.ratio.why}), windows {windows_of(job.plan)}, {at_most}"
+        console.print(f"{_printable(str(item.input))}: {said}", highlight=False, markup=False, soft_wrap=True)
+
     with _interruptible(), _progress(console, len(items)) as advance:
         try:
-            for result in batch.run(items, out, enhancer, overwrite=overwrite, jobs=jobs):
+            for result in batch.run(items, out, enhancer, overwrite=overwrite, jobs=jobs, planned=planned):
                 seen[result.status] += 1
                 click.echo(json.dumps(result.as_dict()) if as_json else _line(result))
                 advance()
@@ -68,8 +75,8 @@ def enhance_all(
 
 
 def _line(result: Result) -> str:
-    """A result for people; names that could break the line are quoted."""
-    name = result.input if result.input.isprintable() else repr(result.input)
+    """A result for people."""
+    name = _printable(result.input)
     match result.status:
         case "failed":
             return f"failed   {result.error}"
@@ -78,12 +85,13 @@ def _line(result: Result) -> str:
         case "kept":
             return f"kept     {result.output}: it is there already; --overwrite newer or always makes it again"
     seconds = " ".join(f"{key} {value:.2f}" for key, value in result.seconds.items())
-    peak = f"{(result.peak or 0) / 2**20:.0f} MiB"
-    ratio = f"ratio {result.ratio:.4g} ({result.why})"
-    return (
-        f"done     {name} -> {result.output}  {result.width} x {result.height}, {ratio}, "
-        f"windows {result.windows}, at most {peak}; seconds: {seconds}"
-    )
+    made = f"{_printable(str(result.output))}  {result.width} x {result.height}, ratio {result.ratio:.4g}"
+    return f"done     {name} -> {made}; seconds: {seconds}"
+
+
+def _printable(name: str) -> str:
+    """A name that cannot break the line."""
+    return name if name.isprintable() else repr(name)
 
 
 @contextmanager

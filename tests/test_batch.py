@@ -18,9 +18,10 @@ from tiny_model import tiny
 import runtime
 from runtime import batch
 from runtime.cli import main
-from runtime.enhancing import Enhancer, Wish
+from runtime.enhancing import Enhancer
 from runtime.errors import Busy
 from runtime.inputs import collect
+from runtime.job import Wish
 from runtime.ledger import Ledger
 
 
@@ -197,7 +198,8 @@ import os, random, signal, sys, time
 from pathlib import Path
 import numpy, onnxruntime, runtime
 from runtime import batch
-from runtime.enhancing import Enhancer, Wish
+from runtime.enhancing import Enhancer
+from runtime.job import Wish
 from runtime.inputs import collect
 folder, out, model, count = sys.argv[1], sys.argv[2], sys.argv[3], int(sys.argv[4])
 def run():

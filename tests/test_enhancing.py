@@ -10,8 +10,9 @@ from tiny_model import tiny
 
 import runtime
 from runtime.decode import read
-from runtime.enhancing import Enhancer, Wish
+from runtime.enhancing import Enhancer
 from runtime.errors import BadOption, TooLittleMemory, UnsupportedRaw
+from runtime.job import Wish
 from runtime.picture import FORMATS, suffix
 
 UPRIGHT = ABOUT.__class__(**{**ABOUT.__dict__, "orientation": 1})

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from runtime.errors import UnreadableFile
+from runtime.errors import BadContract, UnreadableFile
 from runtime.library import need
 from runtime.tflite import read, require_finite, unpacked
 
@@ -54,6 +54,10 @@ class LiteRT:
         self.version = f"LiteRT {importlib.metadata.version('ai-edge-litert')}"
         (self._input,) = self._interpreter.get_input_details()
         self._shape = tuple(self._input["shape"])
+        ends = len(self._interpreter.get_output_details())
+        if self._shape[3:] != (len(self.contract.planes),) or ends != len(self.contract.exits):
+            said = f"{len(self.contract.planes)} planes in and {', '.join(self.contract.exits)} out"
+            raise BadContract(path, f"does not have what its contract says: {said}", "write it again with qk-export")
 
     def run(self, batch: Array, *, release: bool = False, out: Array | None = None) -> dict[str, Array]:
         """Each exit's output for a float32 batch (n, height, width, planes); int8 ends are converted here.

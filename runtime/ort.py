@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from runtime.contract import Contract
-from runtime.errors import BadOption, SetupError, UnreadableFile
+from runtime.errors import BadContract, BadOption, SetupError, UnreadableFile
 from runtime.library import need
 from runtime.onnx_file import look
 
@@ -58,9 +58,18 @@ class OnnxRuntime:
         took = self.session.get_providers()[0]
         if took != wanted:
             raise SetupError(f"ONNX Runtime took {took} where {wanted} was asked for", "qk-run doctor")
+        self._check_ends(path)
         self.ran = Ran(f"ONNX Runtime {library.__version__}", provider)
         self._shrink = library.RunOptions()
         self._shrink.add_run_config_entry("memory.enable_memory_arena_shrinkage", "cpu:0")
+
+    def _check_ends(self, path: str | Path) -> None:
+        """Raise `BadContract` unless the graph begins and ends as its contract says."""
+        begins, ends = self.session.get_inputs(), [end.name for end in self.session.get_outputs()]
+        channels = begins[0].shape[1] if len(begins) == 1 and len(begins[0].shape) == 4 else None
+        if channels != len(self.contract.planes) or not set(self.contract.exits) <= set(ends):
+            said = f"{len(self.contract.planes)} planes in and {', '.join(self.contract.exits)} out"
+            raise BadContract(path, f"does not have what its contract says: {said}", "write it again with qk-export")
 
     def run(self, batch: Array, *, release: bool = False, out: Array | None = None) -> dict[str, Array]:
         """Each exit's output, by name, for a float32 batch (n, planes, height, width).

@@ -1,6 +1,7 @@
 """Sessions, and the promise that windows put together are the frame."""
 
 import functools
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -166,4 +167,40 @@ def test_a_model_with_nan_weights_is_refused(folder, tmp_path):
     (tmp_path / "a.onnx").write_bytes((folder / "unet-float.onnx").read_bytes())
     broken(tmp_path / "a.onnx", "down1_conv1_kernel", lambda kernel: kernel * np.nan)
     with pytest.raises(UnreadableFile, match="NaN or infinity in 'down1_conv1_kernel'"):
+        runtime.open(tmp_path / "a.onnx")
+
+
+def spoiled(folder, path, change):
+    """The model again with its contract changed by hand."""
+    import onnx
+
+    from runtime.contract import Contract
+    from runtime.ort import CONTRACT
+
+    model = onnx.load(folder / "unet-float.onnx")
+    (entry,) = (p for p in model.metadata_props if p.key == CONTRACT)
+    entry.value = change(Contract.from_json(entry.value, source=path)).to_json()
+    onnx.save(model, path)
+    return path
+
+
+def test_a_contract_that_is_not_the_graphs_is_refused(folder, tmp_path):
+    session(folder, "unet", "float", ".onnx")
+    for change in (
+        lambda c: replace(c, exits=("other",)),
+        lambda c: replace(c, cfa="x-trans", pack=3, planes=tuple("abcdefghi")),
+    ):
+        with pytest.raises(BadContract, match="what its contract says"):
+            runtime.open(spoiled(folder, tmp_path / "a.onnx", change))
+    assert runtime.open(spoiled(folder, tmp_path / "a.onnx", lambda c: c)).contract.exits == ("picture",)
+
+
+def test_an_opset_of_the_future_is_said_to_be_too_new(folder, tmp_path):
+    import onnx
+
+    session(folder, "unet", "float", ".onnx")
+    model = onnx.load(folder / "unet-float.onnx")
+    model.opset_import[0].version = 99
+    (tmp_path / "a.onnx").write_bytes(model.SerializeToString())
+    with pytest.raises(UnreadableFile, match="later onnxruntime"):
         runtime.open(tmp_path / "a.onnx")

@@ -77,31 +77,49 @@ def test_qk_models_refuses_in_one_line(words, said):
     assert result.stderr.count("\n") == 1
 
 
-def test_weights_go_from_qk_train_to_qk_export(tmp_path):
-    files = [tmp_path / name for name in ("a.npz", "b.npz", "c.npz")]
-    for file, seed in zip(files, ("3", "3", "4"), strict=True):
-        result = CliRunner().invoke(qk_train, ["c-unet++", "-o", "width=2", "--seed", seed, "--out", str(file)])
+@pytest.fixture(scope="module")
+def begun(tmp_path_factory):
+    """The weights that trainings of three seeds begin with, two of them the same."""
+    folder = tmp_path_factory.mktemp("begun")
+    for name, seed in (("a", "3"), ("b", "3"), ("c", "4")):
+        words = ["c-unet", "-o", "width=2", "--seed", seed, "--steps", "0", "--out", str(folder / name)]
+        result = CliRunner().invoke(qk_train, words)
         assert result.exit_code == 0, result.output
+    return folder
+
+
+def test_weights_go_from_qk_train_to_qk_export(begun, tmp_path):
+    files = [begun / name / "float.npz" for name in "abc"]
     assert files[0].read_bytes() == files[1].read_bytes() != files[2].read_bytes()
     shown = CliRunner().invoke(qk_export, [str(files[0])])
-    assert "c-unet++" in shown.stdout
+    assert "c-unet" in shown.stdout
     assert "width=2" in shown.stdout
-    files[0].write_bytes(files[0].read_bytes()[:-50])
-    refused = CliRunner().invoke(qk_export, [str(files[0])])
+    (tmp_path / "cut.npz").write_bytes(files[0].read_bytes()[:-50])
+    refused = CliRunner().invoke(qk_export, [str(tmp_path / "cut.npz")])
     assert (refused.exit_code, refused.stdout) == (1, "")
-    assert "a.npz" in refused.stderr
+    assert "cut.npz" in refused.stderr
 
 
-def test_qk_export_writes_both_formats_and_says_how_they_compare(tmp_path):
-    weights = tmp_path / "tiny.npz"
-    CliRunner().invoke(qk_train, ["c-unet++", "-o", "width=2", "--out", str(weights)])
-    done = CliRunner().invoke(qk_export, [str(weights), "--to", "onnx", "--to", "tflite", "--json"])
+def test_qk_train_shows_its_recipes_and_goes_without_tensorflow_until_it_trains():
+    shown = CliRunner().invoke(qk_train, ["--list"])
+    assert shown.exit_code == 0
+    assert "unet-w4a6" in shown.stdout
+    assert "not yet" in next(line for line in shown.stdout.splitlines() if line.startswith("effnet-ffnet"))
+    assert CliRunner().invoke(qk_train, []).exit_code == 2
+    assert CliRunner().invoke(qk_train, ["no-such-recipe"]).exit_code in (1, 2)
+    refused = CliRunner().invoke(qk_train, ["effnet-ffnet", "--steps", "1"])
+    assert (refused.exit_code, refused.stderr.count("cannot do that yet")) == (2, 1)
+
+
+def test_qk_export_writes_both_formats_and_says_how_they_compare(begun, tmp_path):
+    weights, out = begun / "a" / "float.npz", tmp_path / "out"
+    done = CliRunner().invoke(qk_export, [str(weights), "--to", "onnx", "--to", "tflite", "--json", "--out", str(out)])
     onnx, tflite = [json.loads(line) for line in done.stdout.splitlines()]
     assert done.exit_code == 0
-    assert (tmp_path / "tiny.onnx").stat().st_size == onnx["bytes"]
+    assert (out / "float.onnx").stat().st_size == onnx["bytes"]
     assert max(onnx["worst"], tflite["worst"], tflite["between_formats"]["worst"]) <= 1
     table = CliRunner().invoke(qk_export, [str(weights), "--to", "onnx", "--bits", "4", "--out", str(tmp_path / "w4")])
-    assert (table.exit_code, (tmp_path / "w4" / "tiny-w4.onnx").exists()) == (0, True)
+    assert (table.exit_code, (tmp_path / "w4" / "float-w4.onnx").exists()) == (0, True)
     assert "exact" in table.stdout
 
 

@@ -1,0 +1,292 @@
+"""A recipe is data: which network, trained how, on what, made small by which scheme, written to which formats.
+
+It is read from TOML and says only what differs from a default. Every key is checked before anything is computed; the
+variants of a scheme or a schedule are tables with a `kind`, and classes here.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import sys
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from keras_models.zoo import names as networks
+from quant.tables import Between, one_of, plain, refuse, table
+from runtime.contract import Option
+from runtime.errors import UnknownName, UnreadableFile
+from runtime.library import need
+
+__all__ = [
+    "Constant",
+    "Cosine",
+    "Data",
+    "Distill",
+    "Export",
+    "Fit",
+    "FixedPoint",
+    "Float",
+    "Model",
+    "PaperFixedPoint",
+    "Qat",
+    "Recipe",
+    "Scheme",
+    "Steps",
+    "digest",
+    "from_json",
+    "names",
+    "read",
+    "to_json",
+]
+
+FOLDER = Path(__file__).parent / "recipes"
+WINDOW = 11  # of SSIM, in losses.py
+# Python 3.10 has no reader of TOML; its place there takes `tomli`, the same one before it joined the library.
+TOML = "tomllib" if sys.version_info >= (3, 11) else "tomli"
+
+
+Whole = Annotated[int, Between(0, 10**9)]
+Count = Annotated[int, Between(1, 10**9)]
+Bits = Annotated[int, Between(2, 8)]
+PartBits = Annotated[int, Between(0, 24)]
+Samples = Annotated[int, Between(0, 10_000)]
+Share = Annotated[float, Between(0, 1)]
+Rate = Annotated[float, Between(1e-9, 1)]
+Ratio = Annotated[float, Between(1, 1000)]
+Positive = Annotated[float, Between(1e-9, 1e9)]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Model:
+    """A network of the zoo, and the options that it is built with."""
+
+    network: str
+    options: Mapping[str, Option] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Float:
+    """Nothing is quantized."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Qat:
+    """8 bits, by TFMOT; ranges start at what so many `samples` show (0: at TFMOT's own); `skip` stays float."""
+
+    skip: tuple[str, ...] = ()
+    samples: Samples = 16
+
+
+@dataclass(frozen=True, kw_only=True)
+class FixedPoint:
+    """QKeras' whole multiples of a power of two; integer parts fitted to `samples`, or all `integer` if there are 0."""
+
+    weight_bits: Bits = 8
+    activation_bits: Bits = 8
+    input_bits: Bits = 8
+    output_bits: Bits | None = None
+    integer: Annotated[int, Between(0, 8)] = 1
+    scales: Literal["channel", "one"] = "channel"
+    samples: Samples = 16
+
+
+@dataclass(frozen=True, kw_only=True)
+class PaperFixedPoint:
+    """The fixed-point U-Net's quantizer (AskariHemmat et al., 2019): integer and fraction bits, the sign extra."""
+
+    weights: tuple[PartBits, PartBits] = (0, 4)
+    activations: tuple[PartBits, PartBits] = (6, 0)
+
+
+Scheme = Float | Qat | FixedPoint | PaperFixedPoint
+
+
+@dataclass(frozen=True)
+class Constant:
+    """The same rate throughout."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Steps:
+    """The rate times `factor` from each boundary on."""
+
+    boundaries: tuple[Count, ...]
+    factor: Rate = 0.1
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cosine:
+    """Up in a straight line, then down half a wave to the share `last` of the rate (Loshchilov and Hutter, 2017)."""
+
+    warm_up: Whole = 0
+    last: Share = 0.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fit:
+    """A training; `size` is the side of a patch in pixels of the network's input, which are packed ones for RAW."""
+
+    steps: Whole
+    batch: Annotated[int, Between(1, 4096)] = 16
+    size: Annotated[int, Between(1, 4096)] = 64
+    loss: Literal["l1", "l2", "ssim", "ms-ssim-l1", "dice", "depth"] = "l1"
+    optimizer: Literal["adam", "adamw"] = "adam"
+    rate: Rate = 1e-4
+    schedule: Constant | Steps | Cosine = field(default_factory=Constant)
+    weight_decay: Share | None = None
+    clip: Positive | None = None
+    ema: Share | None = None
+    seed: Annotated[int, Between(0, 2**32 - 1)] = 0
+    validate_every: Count = 1000
+    checkpoint_every: Count = 500
+    mixed_precision: bool = False
+
+    def rate_at(self, step: int) -> float:
+        """The learning rate of a step, the first being 0."""
+        match self.schedule:
+            case Constant():
+                return self.rate
+            case Steps(boundaries=boundaries, factor=factor):
+                return self.rate * factor ** sum(step >= boundary for boundary in boundaries)
+            case Cosine(warm_up=warm_up) if step < warm_up:
+                return self.rate * (step + 1) / warm_up
+            case Cosine(warm_up=warm_up, last=last):
+                share = min((step - warm_up) / max(self.steps - warm_up, 1), 1)
+                return self.rate * (last + (1 - last) * (1 + math.cos(math.pi * share)) / 2)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Data:
+    """What is learnt from; `output` is that of RAW pairs alone, `options` are the kind's own."""
+
+    kind: Literal["synthetic", "sid-sony", "sid-fuji", "nyu", "shapes", "rooms"] = "synthetic"
+    folder: str | None = None
+    ratio: tuple[Ratio, Ratio] = (100.0, 300.0)
+    output: Literal["camera-linear", "srgb"] = "camera-linear"
+    options: Mapping[str, Option] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Export:
+    """A file to write; `bits` rounds a float network's kernels."""
+
+    format: Literal["onnx", "tflite"]
+    bits: Bits | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Distill:
+    """A teacher, by its recipe or run folder, and the layers compared: the teacher's names, and the student's."""
+
+    teacher: str
+    teacher_maps: tuple[str, ...]
+    student_maps: tuple[str, ...]
+    weight: Positive = 10.0  # what the weights of all maps add up to, as published
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recipe:
+    """All of it; what `fine_tune` does not say it takes from `fit`, but for its steps (0) and schedule (constant)."""
+
+    name: str
+    model: Model
+    scheme: Scheme = field(default_factory=Float)
+    fit: Fit
+    fine_tune: Fit
+    data: Data = field(default_factory=Data)
+    exports: tuple[Export, ...] = (Export(format="onnx"), Export(format="tflite"))
+    distill: Distill | None = None
+    warm_start: str | None = None
+
+
+def names() -> list[str]:
+    """The recipes that come with the project."""
+    return sorted(path.stem for path in FOLDER.glob("*.toml"))
+
+
+def read(path_or_name: str | Path) -> Recipe:
+    """A shipped recipe by its name, or one's own by its path."""
+    path = FOLDER / f"{path_or_name}.toml" if str(path_or_name) in names() else Path(path_or_name)
+    if path.suffix != ".toml":
+        raise UnknownName("recipe", path_or_name, names())
+    toml = need(TOML, library=TOML, extra="train")
+    try:
+        values = toml.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise UnreadableFile(path, f"cannot be read ({error.strerror})", "name a recipe that exists") from None
+    except (ValueError, RecursionError) as error:
+        raise refuse(path, "the file", f"not TOML ({error})", "tables of key = value") from None
+    return _recipe(values, path.stem, path)
+
+
+def to_json(recipe: Recipe) -> str:
+    """A recipe as text, defaults and all; sorted, so that equal recipes are equal strings."""
+    return json.dumps(plain(recipe), sort_keys=True, allow_nan=False)
+
+
+def from_json(text: str, *, source: str | Path) -> Recipe:
+    """What `to_json` wrote, checked as a file is."""
+    try:
+        values = json.loads(text)
+    except (ValueError, RecursionError):
+        raise refuse(source, "the file", "not JSON", "what a run wrote") from None
+    if not isinstance(values, dict):
+        raise refuse(source, "the file", "not a JSON object", "what a run wrote")
+    return _recipe(values, str(values.pop("name", "unnamed")), source)
+
+
+def digest(recipe: Recipe) -> str:
+    """SHA-256 of all of it: what tells one run folder from another."""
+    return hashlib.sha256(to_json(recipe).encode()).hexdigest()
+
+
+def _recipe(values: dict[str, Any], name: str, source: str | Path) -> Recipe:
+    """A checked recipe from what a file holds; its name is the file's."""
+    if "name" in values:
+        raise refuse(source, "name", "unknown", "the file's own name instead")
+    known = {"name": name, "fine_tune": {"steps": 0}, **values}
+    recipe: Recipe = table(Recipe, {**known, "fine_tune": {"steps": 0}}, key="", source=source)
+    base = replace(recipe.fit, steps=0, schedule=Constant())
+    recipe = replace(recipe, fine_tune=table(Fit, known["fine_tune"], key="fine_tune", source=source, base=base))
+    for key, problem, allowed in _clashes(recipe):
+        raise refuse(source, key, problem, allowed)
+    return recipe
+
+
+def _clashes(recipe: Recipe) -> Iterator[tuple[str, str, str]]:
+    """What is wrong between keys that are each right: the key, the problem, what may stand there."""
+    if recipe.model.network not in networks():
+        yield "model.network", repr(recipe.model.network), one_of(recipe.model.network, networks())
+    for key, fit in (("fit", recipe.fit), ("fine_tune", recipe.fine_tune)):
+        yield from _fit_clashes(key, fit, recipe.data.kind)
+    if recipe.data.ratio[0] > recipe.data.ratio[1]:
+        yield "data.ratio", str(list(recipe.data.ratio)), "the lower one first"
+    if len(set(recipe.exports)) < len(recipe.exports):
+        yield "exports", "twice the same", "each format and number of bits once"
+    if not isinstance(recipe.scheme, Float) and any(export.bits for export in recipe.exports):
+        yield "exports.bits", "set for a scheme that has its own", "it with the float scheme alone"
+    if isinstance(scheme := recipe.scheme, PaperFixedPoint):
+        for key, pair in (("weights", scheme.weights), ("activations", scheme.activations)):
+            if not sum(pair):
+                yield f"scheme.{key}", "[0, 0]", "at least one bit in all: everything would become zero"
+    if (d := recipe.distill) and (not d.teacher_maps or len(d.teacher_maps) != len(d.student_maps)):
+        yield "distill.student_maps", f"{len(d.student_maps)} names", f"as many as teacher_maps, {len(d.teacher_maps)}"
+
+
+def _fit_clashes(key: str, fit: Fit, kind: str) -> Iterator[tuple[str, str, str]]:
+    kinds = {"dice": ("shapes",), "depth": ("nyu", "rooms")}.get(fit.loss, (kind,))
+    if kind not in kinds:
+        yield f"{key}.loss", f"{fit.loss!r} with {kind!r} data", f"it with {' or '.join(kinds)} data, or another loss"
+    if fit.weight_decay is not None and fit.optimizer != "adamw":
+        yield f"{key}.weight_decay", f"set for {fit.optimizer!r}", "it with 'adamw'"
+    if fit.loss in ("ssim", "ms-ssim-l1") and fit.size < WINDOW:
+        yield f"{key}.size", str(fit.size), f"{WINDOW} or more: SSIM's window must fit"
+    match fit.schedule:
+        case Steps(boundaries=at) if at != tuple(sorted(set(at))) or not at or (fit.steps and at[-1] >= fit.steps):
+            yield f"{key}.schedule.boundaries", str(list(at)), f"rising steps below {fit.steps}"
+        case Cosine(warm_up=warm_up) if fit.steps and warm_up >= fit.steps:
+            yield f"{key}.schedule.warm_up", str(warm_up), f"less than the {fit.steps} steps"

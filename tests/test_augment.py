@@ -59,6 +59,7 @@ def test_flipping_the_planes_as_they_are_is_another_scene(turn):
     asked = contract()
     x, y = exposed(16, 16, asked=asked)
     again, _ = exposed(0, 0, asked=asked, of=turn(y))
+    # A twentieth of white: scenes that were the same would be equal but for float32 rounding.
     assert not np.allclose(turn(x), again, atol=0.05)
 
 

@@ -4,6 +4,7 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
+from contracts import UNET
 
 from quant.camera import plain
 from quant.noise import Gaussian, Sensor
@@ -11,26 +12,11 @@ from quant.pairs import AnyCamera, Listed, Pairs, Sample, Shot
 from quant.scenes import Leaves
 from quant.unprocess import encoded
 from runtime import pack
-from runtime.contract import Contract
 from runtime.develop import develop, look
 from runtime.errors import BadOption, BadSize
 from runtime.raw import About, Raw
 
-LINEAR = Contract(
-    network="unet",
-    task="enhance",
-    cfa="bayer",
-    planes=("R", "G1", "B", "G2"),
-    pack=2,
-    range="black-to-white",
-    ratio_max=300.0,
-    output="camera-linear",
-    channels=3,
-    scale=Fraction(2),
-    multiple=16,
-    halo=96,
-    activation_bytes_per_pixel=512,
-)
+LINEAR = UNET
 SRGB = dataclasses.replace(LINEAR, output="srgb")
 PLANES9 = ("R", "G", "B", "R2", "B2", "G1", "G2", "G3", "G4")
 X_TRANS = dataclasses.replace(LINEAR, cfa="x-trans", planes=PLANES9, pack=3, scale=Fraction(3))

@@ -3,31 +3,22 @@ import io
 import os
 import resource
 import subprocess
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import tifffile
+from contracts import EMPTY
 from PIL import Image, ImageCms
 
 from runtime import exif, icc, picture, png
 from runtime.errors import BadOption, FileError
-from runtime.raw import About, Raw
+from runtime.raw import About
 
 ABOUT = About(make="SONY", model="ILCE-7SM2", exposure=0.04, iso=25600, taken="2026:11:21 08:00:00")
 WORDS = "unet float, ratio 250 (clamped)"
 EXIF = exif.write(ABOUT, software="qk-unet 0", description=WORDS)
-RAW = Raw(
-    mosaic=np.zeros((2, 2), np.uint16),
-    cfa="bayer",
-    pattern=((0, 1), (1, 2)),
-    black=((0.0, 0.0), (0.0, 0.0)),
-    white=1.0,
-    wb=(2.0, 1.0, 1.6),
-    wb_known=True,
-    cam2rgb=((1.0, 0.0, 0.0), (0.0, 1.0, 0.0), (0.0, 0.0, 1.0)),
-    xyz2cam=None,
-    about=ABOUT,
-)
+RAW = replace(EMPTY, about=ABOUT)
 DEEP, SHALLOW = ["png", "tiff"], ["png8", "tiff8", "jpeg"]
 
 

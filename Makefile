@@ -24,6 +24,7 @@ bench: $(STAMP)
 	@$(BIN)/python tests/bench_int8.py 2>/dev/null
 	@$(BIN)/python tests/bench_parity.py 2>/dev/null
 	@$(BIN)/python tests/bench_runtime.py 2>/dev/null
+	@$(BIN)/python tests/bench_data.py 2>/dev/null
 
 clean:
 	rm -rf $(VENV) build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis

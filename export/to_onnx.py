@@ -13,12 +13,12 @@ from onnx import TensorProto, helper
 from export.onnx_graph import Graph
 from export.reference import bias_levels
 from keras_models.fixed_point import FixedPoint
-from keras_models.graph import outputs, steps
-from keras_models.hoist import grids, hoisted, moves, requantized
+from keras_models.graph import Step, outputs, steps
+from keras_models.hoist import grids, moves, requantized
 from keras_models.layers import AlignedUpsample, DepthToSpace
 from keras_models.lowered import Lowered
 from keras_models.quantize import Quantize
-from keras_models.shuffle import shuffled
+from keras_models.ready import ready
 from runtime.atomic import writing
 from runtime.contract import Contract
 from runtime.errors import UnknownLayer
@@ -31,9 +31,10 @@ K = tf_keras.layers
 
 def to_onnx(lowered: Lowered, contract: Contract, path: str | Path) -> None:
     """Write a network in the plain form; nothing is written unless every layer is known."""
-    lowered = hoisted(shuffled(lowered.check()))
+    lowered = ready(lowered.check())
     walk = steps(lowered.model)
     graph, known, inner = Graph(), grids(walk), requantized(lowered.model)
+    rounded = inner | {step.reads[0] for step in walk if isinstance(step.layer, Quantize)}
     tensors: dict[int, str] = {}
     for step in walk:
         reads = [tensors[tensor] for tensor in step.reads]
@@ -44,6 +45,10 @@ def to_onnx(lowered: Lowered, contract: Contract, path: str | Path) -> None:
         if step.makes not in inner and isinstance(step.layer, K.Conv2D | K.DepthwiseConv2D):
             grid = None  # its sums are wanted in float
         made = _write(graph, step.layer, reads, grid, lowered)
+        if _is_float(step, lowered) and known[step.reads[0]] is not None and step.makes in rounded:
+            # A float kernel between two grids ONNX Runtime would round to 8 bits by itself; a leaky ReLU that does
+            # nothing tells it not to, and becomes part of the convolution.
+            made = graph.node("LeakyRelu", [made], f"{step.name}_float", alpha=1.0)
         if moves(step.layer) and after is not None:
             # Rounding again to the same grid changes nothing, and tells the engine that whole numbers may move.
             made = graph.quantize(made, after, f"{step.name}_same", saturate=False)
@@ -53,6 +58,10 @@ def to_onnx(lowered: Lowered, contract: Contract, path: str | Path) -> None:
     model = graph.model([_input(lowered.model)], [_output(end, contract) for end in ends], {CONTRACT: text})
     with writing(path) as file:
         file.write(model.SerializeToString())
+
+
+def _is_float(step: Step, lowered: Lowered) -> bool:
+    return isinstance(step.layer, K.Conv2D | K.DepthwiseConv2D) and step.name not in lowered.kernels
 
 
 def _input(model: Any) -> Any:

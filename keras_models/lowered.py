@@ -32,9 +32,9 @@ PLAIN = (
 )  # fmt: skip
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Lowered:
-    """A plain model and the grids of its quantized kernels, by layer name."""
+    """A plain model and the grids of its quantized kernels, by layer name; another one is another network."""
 
     model: Any
     kernels: Mapping[str, Grid] = field(default_factory=dict)

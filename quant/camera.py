@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from quant.noise import Sensor
+from quant.noise import K_RANGE, Sensor
 from quant.noise import drawn as drawn_sensor
 
 __all__ = ["PATTERNS", "Camera", "drawn", "plain"]
@@ -57,8 +57,8 @@ def plain(sensor: Sensor) -> Camera:
     return Camera(pattern=PATTERNS[0], wb=PLAIN_GAINS, cam2rgb=_rows(MATRICES.mean(0)), sensor=sensor)
 
 
-def drawn(rng: np.random.Generator) -> Camera:
-    """Any camera."""
+def drawn(rng: np.random.Generator, *, gain_range: tuple[float, float] = K_RANGE) -> Camera:
+    """Any camera, or any of such a gain."""
     white = int(rng.choice(list(BLACKS)))
     black = int(rng.choice(BLACKS[white]))
     pattern = PATTERNS[rng.integers(len(PATTERNS))]
@@ -67,7 +67,7 @@ def drawn(rng: np.random.Generator) -> Camera:
         pattern=pattern,
         wb=(rng.uniform(*RED), 1.0, rng.uniform(*BLUE)),
         cam2rgb=_rows(mixture + rng.normal(0, 0.03, (3, 3))),
-        sensor=drawn_sensor(rng, black=black, white=white),
+        sensor=drawn_sensor(rng, black=black, white=white, gain_range=gain_range),
     )
 
 

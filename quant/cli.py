@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +16,9 @@ from runtime.errors import BadOption
 
 if TYPE_CHECKING:
     from quant.recipe import Fit, Recipe
+    from quant.run import Result
+    from quant.table import Row
+    from quant.workers import Team
 
 __all__ = ["main"]
 
@@ -21,60 +26,126 @@ __all__ = ["main"]
 @click.command(cls=Command, context_settings=dict(CONTEXT))
 @click.argument("recipe", required=False)
 @click.option("--list", "as_list", is_flag=True, help="Show the recipes that come with this version.")
+@click.option("--data", metavar="DIR", help="Folder of a data set, or of photographs or RAW files to make pairs of.")
 @click.option("--out", type=click.Path(path_type=Path, file_okay=False), help="Folder of the run; its name by default.")
+@click.option("--resume", is_flag=True, help="Go on with the run in --out; an error if there is none.")
 @click.option("-o", "--option", "options", multiple=True, metavar="NAME=VALUE", help="Of the network; repeatable.")
-@click.option(
-    "--steps", type=click.IntRange(0), help="At most so many in each fit; 0 writes the weights it begins with."
-)
+@click.option("--steps", type=click.IntRange(0), help="At most so many in each fit; 0 writes what it begins with.")
 @click.option("--seed", type=click.IntRange(0), help="Of the random numbers.")
-@click.option("--json", "as_json", is_flag=True, help="One JSON object.")
-def main(recipe: str | None, as_list: bool, out: Path | None, as_json: bool, **changes: Any) -> None:
+@click.option("--workers", type=click.IntRange(1), default=1, help="Processes on this machine that share each batch.")
+@click.option("--table", metavar="DIR", help="Train all recipes of a folder and compare their files.")
+@click.option("--json", "as_json", is_flag=True, help="JSON on stdout: one object, or a line a row of a table.")
+def main(recipe: str | None, as_list: bool, table: str | None, workers: int, **options: Any) -> None:
     """Train what RECIPE says: a name from --list, or a file like those.
 
-    The folder holds the recipe, a history, checkpoints, the weights and the exported files, each proved equal to the
-    network. The same line again goes on with a run that was stopped, to the same bits.
+    The folder holds the recipe, a history, pictures of the same patches over time, checkpoints, the weights and the
+    exported files, each proved equal to the network. The same line again goes on with a run that was stopped, to the
+    same bits.
 
     \b
     qk-train --list
     qk-train lighter --out runs/lighter
     qk-train unet-qat -o width=16 --steps 2000 --out runs/small
+    qk-train lighter --data photos --out runs/photos
+    qk-train --table trial --out runs/trial
     """
+    if as_list:
+        return _list()
+    if (recipe is None) == (table is None):
+        raise BadOption("RECIPE", recipe or "", "a name from qk-train --list or a file, or else --table")
+    if table is not None:
+        if workers > 1:
+            raise BadOption("--workers", workers, "1 with --table")
+        return _table(table, **options)
+    if workers > 1 and "TF_CONFIG" not in os.environ:
+        from quant.launch import launch
+
+        sys.exit(launch([sys.executable, "-m", "quant", *sys.argv[1:]], workers=workers))
+    return _run(str(recipe), workers=workers, **options)
+
+
+def _list() -> None:
     from quant.recipe import names, read
 
-    if as_list:
-        for name in names():
-            click.echo(f"{name:24} {_about(read(name))}")
+    for name in names():
+        click.echo(f"{name:26} {_about(read(name))}")
+
+
+def _run(name: str, *, out: Path | None, resume: bool, as_json: bool, workers: int, **changes: Any) -> None:
+    """One recipe."""
+    from quant.recipe import read
+
+    recipe = _changed(read(name), **changes)
+    out = out or Path(recipe.name)
+    if resume and not (out / "run.json").is_file():
+        raise BadOption("--resume", str(out), "the folder of a run, or leave it out")
+    team = _team(workers)
+    from quant.progress import watching
+    from quant.train import train
+
+    quiet = as_json or not team.leads or not sys.stderr.isatty()
+    with watching(quiet=quiet) as watch, team.minding():
+        result = train(recipe, out=out, watch=watch(recipe), team=team)
+    if team.leads:
+        _tell_result(result, as_json=as_json)
+
+
+def _tell_result(result: Result, *, as_json: bool) -> None:
+    if as_json:
+        click.echo(json.dumps(result.as_dict()))
         return
-    if recipe is None:
-        raise BadOption("RECIPE", "", "a name from qk-train --list, or a file")
-    chosen = _changed(read(recipe), **changes)
-    _train(chosen, out or Path(chosen.name), as_json=as_json)
+    for part, figures in result.figures.items():
+        told = ", ".join(f"{name} {value:.4g}" for name, value in figures.items())
+        click.echo(f"{part:10} {told}, on held-out data")
+    for file, parity in result.files.items():
+        click.echo(f"{result.folder / file}  worst {parity.worst:.2g} steps, {parity.exact:.2%} equal")
+    if result.skipped:
+        click.echo("\n".join([f"{len(result.skipped)} files could not be used:", *result.skipped]), err=True)
 
 
-def _train(recipe: Recipe, out: Path, *, as_json: bool) -> None:
+def _table(name: str, *, out: Path | None, resume: bool, as_json: bool, **changes: Any) -> None:
+    """All recipes of a folder."""
+    from quant.recipe import FOLDER
+
+    chosen = FOLDER / name if (FOLDER / name).is_dir() else Path(name)
     from keras_models.quiet import import_tensorflow
 
     import_tensorflow()
     from quant.progress import watching
-    from quant.train import train
+    from quant.table import as_markdown, recipes_of, table
 
-    with watching(recipe, quiet=as_json or not sys.stderr.isatty()) as watch:
-        result = train(recipe, out=out, watch=watch)
-    if as_json:
-        files = {name: parity.as_dict() for name, parity in result.files.items()}
-        click.echo(json.dumps({"folder": str(result.folder), "decibel": result.decibel, "files": files}))
-        return
-    for part, value in result.decibel.items():
-        click.echo(f"{part:10} {value:.2f} dB on held-out pairs")
-    for name, parity in result.files.items():
-        click.echo(f"{result.folder / name}  worst {parity.worst:.2g} steps, {parity.exact:.2%} equal")
+    recipes = [_changed(recipe, **changes) for recipe in recipes_of(chosen)]
+    with watching(quiet=as_json or not sys.stderr.isatty()) as watch:
+        rows = table(recipes, out=out or Path(chosen.name), watch=watch, done=_tell if as_json else lambda row: None)
+    if not as_json:
+        click.echo(as_markdown(rows))
 
 
-def _changed(recipe: Recipe, *, options: tuple[str, ...], steps: int | None, seed: int | None) -> Recipe:
+def _tell(row: Row) -> None:
+    click.echo(json.dumps(asdict(row)))
+
+
+def _team(workers: int) -> Team:
+    """The others that TF_CONFIG names, if it is set."""
+    from keras_models.quiet import import_tensorflow
+
+    import_tensorflow()
+    from quant.workers import join
+
+    team = join()
+    if workers not in (1, team.size):
+        raise BadOption("--workers", workers, f"{team.size}, as TF_CONFIG says, or leave it out")
+    return team
+
+
+def _changed(
+    recipe: Recipe, *, options: tuple[str, ...], steps: int | None, seed: int | None, data: str | None
+) -> Recipe:
     """The recipe with what the command line says otherwise."""
     from dataclasses import replace
 
     from keras_models.zoo import options_of
+    from quant.data import in_folder
 
     network = recipe.model.network
     model = replace(recipe.model, options={**recipe.model.options, **options_of(network, options)})
@@ -83,14 +154,14 @@ def _changed(recipe: Recipe, *, options: tuple[str, ...], steps: int | None, see
         few = fit.steps if steps is None else min(steps, fit.steps)
         return replace(fit, steps=few, seed=fit.seed if seed is None else seed)
 
-    return replace(recipe, model=model, fit=changed(recipe.fit), fine_tune=changed(recipe.fine_tune))
+    recipe = replace(recipe, model=model, fit=changed(recipe.fit), fine_tune=changed(recipe.fine_tune))
+    return recipe if data is None else replace(recipe, data=in_folder(recipe.data, data))
 
 
 def _about(recipe: Recipe) -> str:
     """A recipe in a line."""
-    from quant.able import lacking
-
     scheme = type(recipe.scheme).__name__
     steps = f"{recipe.fit.steps:,}" + (f" + {recipe.fine_tune.steps:,}" if recipe.fine_tune.steps else "")
-    later = f" (not yet: {key})" if (key := lacking(recipe)) else ""
-    return f"{recipe.model.network}, {scheme}, {recipe.data.kind}, {steps} steps{later}"
+    more = f", taught by {recipe.distill.teacher}" if recipe.distill else ""
+    more += f", from {recipe.warm_start}" if recipe.warm_start else ""
+    return f"{recipe.model.network}, {scheme}, {type(recipe.data).__name__}, {steps} steps{more}"

@@ -6,6 +6,7 @@ it meant it to be folded, and scaling a channel scales its grid: the folded kern
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import replace
 from typing import Any
 
@@ -19,6 +20,7 @@ from keras_models.lowered import Lowered
 from keras_models.quantize import Quantize
 from keras_models.rewrite import copy, rebuild
 from quant.qat import activation_ranges
+from quant.qat_configs import Seam, Unquantized
 from runtime.errors import BadGrid, UnknownLayer
 
 __all__ = ["lower_tfmot"]
@@ -31,10 +33,13 @@ def lower_tfmot(model: Any) -> Lowered:
     """The same function, up to rounding ties, in plain layers."""
     walk = steps(model)
     makers = {step.makes: step for step in walk}
+    readers = Counter(tensor for step in walk for tensor in step.reads)
     norms = {
         step.reads[0]: unwrap(step.layer)
         for step in walk
-        if isinstance(unwrap(step.layer), K.BatchNormalization) and _can_fold(makers[step.reads[0]])
+        if isinstance(unwrap(step.layer), K.BatchNormalization)
+        and readers[step.reads[0]] == 1
+        and _can_fold(makers[step.reads[0]])
     }
     kernels: dict[str, Grid] = {}
 
@@ -46,8 +51,8 @@ def lower_tfmot(model: Any) -> Lowered:
             x = _convolution(step, norms.get(step.makes), kernels)(reads[0])
             x = _activated(x, _named(layer.activation), f"{layer.name}_activation")
         elif isinstance(layer, K.BatchNormalization):
-            x = reads[0] if step.reads[0] in norms else _lone_norm(layer, kernels)(reads[0])
-        elif isinstance(layer, K.Dropout):
+            x = reads[0] if step.reads[0] in norms else _lone_norm(step, kernels)(reads[0])
+        elif isinstance(layer, K.Dropout | Seam):
             x = reads[0]
         elif isinstance(layer, K.Activation):
             x = _activated(reads[0], _named(layer.activation), layer.name)
@@ -59,8 +64,9 @@ def lower_tfmot(model: Any) -> Lowered:
 
 
 def _can_fold(maker: Step) -> bool:
-    """Whether a step is a convolution with no quantizer behind it."""
-    return type(unwrap(maker.layer)) in CONVS and _output_grid(maker.layer) is None
+    """Whether a step is a convolution with nothing behind it, neither a quantizer nor an activation of its own."""
+    layer = unwrap(maker.layer)
+    return type(layer) in CONVS and _named(layer.activation) == "linear" and _output_grid(maker.layer) is None
 
 
 def _convolution(step: Step, norm: Any, kernels: dict[str, Grid]) -> Any:
@@ -81,9 +87,12 @@ def _convolution(step: Step, norm: Any, kernels: dict[str, Grid]) -> Any:
     return with_weights(twin, kernel, np.broadcast_to(bias, channels))
 
 
-def _lone_norm(layer: Any, kernels: dict[str, Grid]) -> Any:
+def _lone_norm(step: Step, kernels: dict[str, Grid]) -> Any:
     """A norm with no convolution to fold into: a 1x1 depthwise one whose gains are the ends of their grids, exactly."""
+    layer = unwrap(step.layer)
     twin = norm_as_depthwise(layer)
+    if type(step.layer.quantize_config) is Unquantized:  # left in float
+        return twin
     gain, shift = twin.get_weights()
     kernels[layer.name] = Grid(
         np.where(gain == 0, 1, np.abs(gain) / 127).ravel(), 0, 8, signed=True, narrow=True, axis=2

@@ -17,7 +17,7 @@ import numpy as np
 
 from runtime.errors import UnreadableFile
 
-__all__ = ["Gaussian", "Sensor", "TukeyLambda", "amplified", "calibrated", "drawn", "exposed", "noisy"]
+__all__ = ["K_RANGE", "Gaussian", "Sensor", "TukeyLambda", "amplified", "calibrated", "drawn", "exposed", "noisy"]
 
 Array = np.ndarray[Any, Any]
 COLUMNS = ("iso", "Kmax", "sigGs", "sigTL", "lam", "sigR", "bl", "wp")
@@ -121,10 +121,16 @@ def _wrong(path: str | Path, line: int, name: str, value: object, allowed: str) 
     return UnreadableFile(path, f"has {value!r} in column {name!r}, line {line}", f"it must be {allowed}")
 
 
-def drawn(rng: np.random.Generator, *, black: float = 512.0, white: float = 16383.0) -> Sensor:
-    """A sensor nobody has measured: a random gain, and the noise that sensors of that gain have."""
+def drawn(
+    rng: np.random.Generator,
+    *,
+    black: float = 512.0,
+    white: float = 16383.0,
+    gain_range: tuple[float, float] = K_RANGE,
+) -> Sensor:
+    """A sensor nobody has measured: a random gain (K, of 14 bits), and the noise that sensors of that gain have."""
     span = (white - black) / LEVELS  # the laws are of 14 bits: fewer bits make every DN worth more
-    gain = math.exp(rng.uniform(*np.log(K_RANGE)))
+    gain = math.exp(rng.uniform(*np.log(gain_range)))
     read: Gaussian | TukeyLambda
     if rng.random() < 0.5:
         read = Gaussian(_law(READ_GAUSSIAN, gain, rng) * span)

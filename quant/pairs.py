@@ -17,7 +17,7 @@ import numpy as np
 
 from quant import camera as cameras
 from quant.camera import Camera
-from quant.noise import exposed
+from quant.noise import K_RANGE, exposed
 from quant.scenes import SIDE, Leaves, Scenes
 from quant.unprocess import mosaic, rgb_to_camera, ungained
 from runtime.contract import Contract
@@ -48,14 +48,16 @@ Shots = Callable[[Generator], Shot]
 
 @dataclass(frozen=True)
 class AnyCamera:
-    """A random camera, the logarithm of the ratio uniform."""
+    """A random camera of such a gain, the logarithm of the ratio uniform."""
 
     low: float = 1.0
     high: float = 300.0
+    gain: tuple[float, float] = K_RANGE
 
     def __call__(self, rng: Generator) -> Shot:
         """Take one."""
-        return Shot(cameras.drawn(rng), math.exp(rng.uniform(math.log(self.low), math.log(self.high))))
+        camera = cameras.drawn(rng, gain_range=self.gain)
+        return Shot(camera, math.exp(rng.uniform(math.log(self.low), math.log(self.high))))
 
 
 @dataclass(frozen=True)
@@ -75,6 +77,7 @@ class Sample:
 
     raw: Raw  # as a file would hold it
     ratio: float
+    camera: Camera  # what it was taken with, its noise too
     colours: Array  # what it should have been: the camera's own, float32 (3, h, w), 0 to 1
 
 
@@ -144,7 +147,7 @@ class Pairs:
             xyz2cam=None,
             about=ABOUT,
         )
-        return Sample(raw=raw, ratio=shot.ratio, colours=colours)
+        return Sample(raw=raw, ratio=shot.ratio, camera=camera, colours=colours)
 
     def _number(self, index: int) -> int:
         """Which scene a sample is of: `pool` of them in turn, and after `reuse` rounds the next ones."""

@@ -1,4 +1,4 @@
-"""A bar for a training, with the loss and the time left, on stderr."""
+"""A bar for each fit of a training, with the loss and the time left, on stderr."""
 
 from __future__ import annotations
 
@@ -6,23 +6,40 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
 from quant.fit import Step
 from quant.recipe import Recipe
+from quant.watch import Watch
 
 __all__ = ["watching"]
 
 
 @contextmanager
-def watching(recipe: Recipe, *, quiet: bool) -> Iterator[Callable[[str, Step], None]]:
-    """What is told of every step, by the name of its fit."""
+def watching(*, quiet: bool) -> Iterator[Callable[[Recipe], Watch]]:
+    """What watches the training of a recipe."""
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True), disable=quiet) as bar:
-        totals = {"float": recipe.fit.steps, "fine": recipe.fine_tune.steps}
-        tasks = {part: bar.add_task(part, total=total) for part, total in totals.items() if total}
+    with Progress(*columns, console=Console(stderr=True), disable=quiet) as bars:
+        yield lambda recipe: _Bars(bars, recipe)
 
-        def watch(part: str, step: Step) -> None:
-            bar.update(tasks[part], completed=step.number + 1, description=f"{part}  loss {step.loss:.4f}")
 
-        yield watch
+class _Bars(Watch):
+    """A bar for whatever is going on."""
+
+    def __init__(self, bars: Progress, recipe: Recipe) -> None:
+        self.bars, self.recipe = bars, recipe
+        self.tasks: dict[str, TaskID] = {}
+
+    def step(self, part: str, step: Step) -> None:
+        """A step of a fit was done."""
+        of = self.recipe.fine_tune if part == "fine" else self.recipe.fit
+        self._show(part, f"{self.recipe.name}, {part}  loss {step.loss:.4f}", step.number + 1, of.steps)
+
+    def decoded(self, done: int, of: int) -> None:
+        """So many scenes of a data set are decoded."""
+        self._show("data", "scenes decoded", done, of)
+
+    def _show(self, task: str, told: str, done: int, of: int) -> None:
+        if task not in self.tasks:
+            self.tasks[task] = self.bars.add_task(told, total=of)
+        self.bars.update(self.tasks[task], description=told, completed=done)

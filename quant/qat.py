@@ -1,117 +1,92 @@
-"""Quantization-aware training in 8 bits (Jacob et al., 2018), by TFMOT: fake quantizers around every layer."""
+"""Quantization-aware training in 8 bits (Jacob et al., 2018), by TFMOT: fake quantizers around every layer.
+
+Layers may be left in float. What one of them puts out is not rounded there, but where an integer layer reads it: an
+activation, a concatenation or a way up rounds its own result as ever; in front of whatever multiplies stands a `Seam`
+with a quantizer, or the work behind it would be in float too. An input is rounded for integer layers alone.
+"""
 
 from __future__ import annotations
 
 from collections import Counter
+from difflib import get_close_matches
+from fnmatch import fnmatchcase
 from typing import Any
 
 import numpy as np
-import tensorflow as tf
 import tensorflow_model_optimization as tfmot
 import tf_keras
 
 from keras_models.graph import Step, steps
 from keras_models.layers import AlignedUpsample, DepthToSpace
 from keras_models.rewrite import copy, rebuild
+from quant.places import ACTIVATIONS, moves, readers
+from quant.qat_configs import KernelAlone, Rounded, RoundedGate, Seam, Unquantized
+from runtime.errors import UnknownName
 
-__all__ = ["Rounded", "RoundedGate", "Unquantized", "activation_ranges", "quantization_aware"]
+__all__ = ["activation_ranges", "quantization_aware"]
 
 K = tf_keras.layers
 CONVS = (K.Conv2D, K.DepthwiseConv2D)
 
 
-@tf_keras.utils.register_keras_serializable("qk_unet")
-class Unquantized(tfmot.quantization.keras.QuantizeConfig):
-    """Tells TFMOT to leave a layer as it is."""
-
-    def get_weights_and_quantizers(self, layer: Any) -> list[Any]:
-        """No weights."""
-        return []
-
-    def get_activations_and_quantizers(self, layer: Any) -> list[Any]:
-        """No activations."""
-        return []
-
-    def set_quantize_weights(self, layer: Any, quantize_weights: Any) -> None:
-        """Nothing to set."""
-        pass  # AutoGraph fails on a body that is a docstring alone
-
-    def set_quantize_activations(self, layer: Any, quantize_activations: Any) -> None:
-        """Nothing to set."""
-        pass  # AutoGraph fails on a body that is a docstring alone
-
-    def get_output_quantizers(self, layer: Any) -> list[Any]:
-        """None."""
-        return []
-
-    def get_config(self) -> dict[str, Any]:
-        """Nothing to remember."""
-        return {}
-
-
-@tf_keras.utils.register_keras_serializable("qk_unet")
-class Rounded(Unquantized):
-    """Tells TFMOT to round what a layer puts out, for layers it has no rule for."""
-
-    def get_output_quantizers(self, layer: Any) -> list[Any]:
-        """Eight bits, the range a moving average of what was seen."""
-        quantizer = tfmot.quantization.keras.quantizers.MovingAverageQuantizer
-        return [quantizer(num_bits=8, per_axis=False, symmetric=False, narrow_range=False)]
-
-
-@tf_keras.utils.register_keras_serializable("qk_unet")
-class RoundedGate(Unquantized):
-    """Rounds a sigmoid to steps of 1/256 from 0: the one grid on which LiteRT has an integer sigmoid."""
-
-    def get_output_quantizers(self, layer: Any) -> list[Any]:
-        """Eight bits over a range that training does not move."""
-        return [FixedRange()]
-
-
-@tf_keras.utils.register_keras_serializable("qk_unet")
-class FixedRange(tfmot.quantization.keras.quantizers.Quantizer):
-    """Fake quantization from 0 to 255/256."""
-
-    HIGH = 255 / 256
-
-    def build(self, tensor_shape: Any, name: str, layer: Any) -> dict[str, Any]:
-        """The range, as variables that nothing changes."""
-        ends = {"min_var": 0.0, "max_var": self.HIGH}
-        return {
-            key: layer.add_weight(f"{name}_{key}", initializer=tf_keras.initializers.Constant(end), trainable=False)
-            for key, end in ends.items()
-        }
-
-    def __call__(self, inputs: Any, training: Any, weights: dict[str, Any], **kwargs: Any) -> Any:
-        """Round."""
-        return tf.quantization.fake_quant_with_min_max_vars(inputs, weights["min_var"], weights["max_var"])
-
-    def get_config(self) -> dict[str, Any]:
-        """Nothing to remember."""
-        return {}
-
-
-def quantization_aware(model: Any, *, samples: Any = None) -> Any:
+def quantization_aware(model: Any, *, samples: Any = None, skip: tuple[str, ...] = ()) -> Any:
     """A copy of a float network, its weights included, that trains as if it ran in 8 bits.
 
     TFMOT starts every activation range at -6 to 6 and moves it by a thousandth a step. With `samples` the ranges
-    begin where the float network's own activations lie on them.
+    begin where the float network's own activations lie on them. Layers that `skip` names stay in float; `out*` is
+    every layer whose name begins so.
     """
-    model = _relu_inside(_silu_apart(model))
-    readers = Counter(tensor for step in steps(model) for tensor in step.reads)
-    rules = {step.name: rule for step in steps(model) if (rule := _rule(step, readers)) is not None}
+    floats = _named_by(skip, model)
+    model = _silu_apart(model)
+    inner = _inner_relus(model, floats)
+    bare = _bare(model, inner, floats)
+    model = _relu_inside(model, inner)
+    loose = floats | {inner[relu] for relu in inner.keys() & floats}
+    model = _seamed(model, floats, loose)
+    rules = _rules(model, floats, bare)
 
     def wrap(layer: Any) -> Any:
+        if type(layer) is Seam and layer.name not in rules:
+            return Seam.from_config(layer.get_config())
         return tfmot.quantization.keras.quantize_annotate_layer(layer, rules.get(layer.name))
 
     annotated = tf_keras.models.clone_model(model, clone_function=wrap)
     aware = tfmot.quantization.keras.quantize_apply(annotated)
+    for relu, conv in inner.items():
+        aware.get_layer(f"quant_{conv}").carries = relu  # under which name the float network puts out the same
     if samples is not None:
         _start_ranges(aware, model, samples)
     return aware
 
 
-def _rule(step: Step, readers: Counter[int]) -> Any:
+def _named_by(patterns: tuple[str, ...], model: Any) -> set[str]:
+    """The layers that the patterns name, a SiLU as the sigmoid and the product it becomes; each must name one."""
+    walk = [step for step in steps(model) if step.reads]
+    names = [step.name for step in walk]
+    for pattern in patterns:
+        if not any(fnmatchcase(name, pattern) for name in names):
+            likely = get_close_matches(pattern, names, n=5) or [s.name for s in walk if isinstance(s.layer, CONVS)]
+            raise UnknownName("layer to skip", pattern, likely)
+    named = {name for name in names if any(fnmatchcase(name, pattern) for pattern in patterns)}
+    return named | {_gate(step) for step in walk if step.name in named and _is_silu(step.layer)}
+
+
+def _rules(model: Any, floats: set[str], bare: set[str]) -> dict[str, Any]:
+    """What TFMOT has to be told, by layer."""
+    walk = steps(model)
+    makers, after = {step.makes: step for step in walk}, readers(walk)
+    found: dict[str, Any] = {}
+    for step in walk:
+        if step.name in floats:
+            found[step.name] = Unquantized()
+        elif step.name in bare:
+            found[step.name] = KernelAlone()
+        elif (rule := _rule(step, makers, after, floats)) is not None:
+            found[step.name] = rule
+    return found
+
+
+def _rule(step: Step, makers: dict[int, Step], after: dict[int, list[Step]], floats: set[str]) -> Any:
     """What TFMOT has to be told about a layer; None where it knows."""
     match step.layer:
         case DepthToSpace():
@@ -120,11 +95,23 @@ def _rule(step: Step, readers: Counter[int]) -> Any:
             return RoundedGate()
         case K.Multiply() | AlignedUpsample():
             return Rounded()
-        case K.BatchNormalization() if not (
-            _is_linear_conv(step.layer.input._keras_history.layer) and readers[step.reads[0]] == 1
-        ):
+        case Seam() if makers[step.reads[0]].reads:
+            return Rounded()  # the others, right behind an input, leave it as it is
+        case K.BatchNormalization() if not _folds(step, makers, after):
             return Rounded()
+        case K.BatchNormalization() if makers[step.reads[0]].name in floats:
+            # TFMOT rounds behind the pair, or behind the activation that follows it, but only if it may round both.
+            behind = after[step.makes]
+            waits = len(behind) == 1 and isinstance(behind[0].layer, ACTIVATIONS) and behind[0].name not in floats
+            return Unquantized() if waits else Rounded()
     return None
+
+
+def _folds(step: Step, makers: dict[int, Step], after: dict[int, list[Step]]) -> bool:
+    """Whether a step is a norm that goes into the convolution in front of it."""
+    maker = makers[step.reads[0]] if step.reads else step
+    is_norm = isinstance(step.layer, K.BatchNormalization)
+    return is_norm and _is_linear_conv(maker.layer) and len(after[maker.makes]) == 1
 
 
 def _is_linear_conv(layer: Any) -> bool:
@@ -135,36 +122,94 @@ def _named(layer: Any) -> str:
     return str(tf_keras.activations.serialize(layer.activation))
 
 
+def _is_silu(layer: Any) -> bool:
+    return isinstance(layer, K.Activation) and _named(layer) in ("silu", "swish")
+
+
+def _gate(step: Step) -> str:
+    return f"{step.name}_gate"
+
+
 def _silu_apart(model: Any) -> Any:
     """The same network with each SiLU as the sigmoid and the product it is, so that both are rounded."""
 
     def make(step: Step, reads: list[Any]) -> Any:
-        if not (isinstance(step.layer, K.Activation) and _named(step.layer) in ("silu", "swish")):
+        if not _is_silu(step.layer):
             return copy(step.layer, reads)
-        gate = K.Activation("sigmoid", name=f"{step.name}_gate")(reads[0])
+        gate = K.Activation("sigmoid", name=_gate(step))(reads[0])
         return K.Multiply(name=step.name)([reads[0], gate])
 
     return rebuild(model, make)
 
 
-def _relu_inside(model: Any) -> Any:
-    """The same network with each ReLU as its convolution's own activation.
+def _inner_relus(model: Any, floats: set[str]) -> dict[str, str]:
+    """Each ReLU that goes inside the convolution in front of it, and that convolution: not one left in float."""
+    walk = steps(model)
+    count = Counter(tensor for step in walk for tensor in step.reads)
+    convs = {step.makes: step.name for step in walk if isinstance(step.layer, CONVS) and step.name not in floats}
+    return {
+        step.name: convs[step.reads[0]]
+        for step in walk
+        if type(step.layer) is K.ReLU and step.reads[0] in convs and count[step.reads[0]] == 1
+    }
+
+
+def _bare(model: Any, inner: dict[str, str], floats: set[str]) -> set[str]:
+    """The integer convolutions that hand on their sums unrounded, to a ReLU or a norm of their own left in float."""
+    walk = steps(model)
+    makers, after = {step.makes: step for step in walk}, readers(walk)
+    norms = {makers[s.reads[0]].name for s in walk if s.name in floats and _folds(s, makers, after)}
+    return (norms | {inner[relu] for relu in inner.keys() & floats}) - floats
+
+
+def _relu_inside(model: Any, inner: dict[str, str]) -> Any:
+    """The same network with each of those ReLUs as its convolution's own activation.
 
     TFMOT 0.8 takes a convolution in front of a ReLU layer for an addition, and leaves its kernel in float.
     """
-    walk = steps(model)
-    readers = Counter(tensor for step in walk for tensor in step.reads)
-    relus = {step.reads[0] for step in walk if type(step.layer) is K.ReLU and readers[step.reads[0]] == 1}
-    convs = {step.makes for step in walk if isinstance(step.layer, CONVS) and step.makes in relus}
+    convs = set(inner.values())
 
     def make(step: Step, reads: list[Any]) -> Any:
-        if step.makes in convs:
+        if step.name in convs:
             return copy(step.layer, reads, activation="relu")
-        if step.reads[0] in convs:
-            return reads[0]
-        return copy(step.layer, reads)
+        return reads[0] if step.name in inner else copy(step.layer, reads)
 
     return rebuild(model, make)
+
+
+def _seamed(model: Any, floats: set[str], loose: set[str]) -> Any:
+    """The same network with a Seam wherever a layer that multiplies in integers reads what the `loose` ones put out.
+
+    An input that a layer in float reads has a Seam behind it too, an open one: TFMOT rounds every input that a layer
+    it knows reads itself.
+    """
+    walk = steps(model)
+    makers, after = {step.makes: step for step in walk}, readers(walk)
+    unrounded: set[int] = set()
+    for step in walk:
+        carried = moves(step.layer) and not isinstance(step.layer, K.UpSampling2D) and step.reads[0] in unrounded
+        opened = not step.reads and any(reader.name in floats for reader in after[step.makes])
+        if carried or opened or step.name in loose:
+            unrounded.add(step.makes)
+    seams: dict[str, Any] = {}
+
+    def seam(name: str, x: Any) -> Any:
+        if name not in seams:
+            seams[name] = Seam(name=name)(x)
+        return seams[name]
+
+    def read(tensor: int, x: Any, *, rounded: bool) -> Any:
+        name = makers[tensor].name
+        if tensor in unrounded and not makers[tensor].reads:
+            x = seam(f"{name}_open", x)
+        return seam(f"{name}_rounded", x) if tensor in unrounded and rounded else x
+
+    def make(step: Step, reads: list[Any]) -> Any:
+        rounds_itself = moves(step.layer) or isinstance(step.layer, (*ACTIVATIONS, K.Concatenate))
+        rounded = step.name not in floats and not rounds_itself and not _folds(step, makers, after)
+        return copy(step.layer, [read(t, x, rounded=rounded) for t, x in zip(step.reads, reads, strict=True)])
+
+    return rebuild(model, make) if unrounded else model
 
 
 def _start_ranges(aware: Any, model: Any, samples: Any) -> None:

@@ -16,7 +16,8 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from keras_models.zoo import names as networks
-from quant.tables import Between, one_of, plain, refuse, table
+from quant.data import Data, Nyu, Rooms, Shapes, Sid, Synthetic, data_clashes
+from quant.tables import Between, Count, Positive, Share, Whole, one_of, plain, refuse, table
 from runtime.contract import Option
 from runtime.errors import UnknownName, UnreadableFile
 from runtime.library import need
@@ -31,11 +32,16 @@ __all__ = [
     "FixedPoint",
     "Float",
     "Model",
+    "Nyu",
     "PaperFixedPoint",
     "Qat",
     "Recipe",
+    "Rooms",
     "Scheme",
+    "Shapes",
+    "Sid",
     "Steps",
+    "Synthetic",
     "digest",
     "from_json",
     "names",
@@ -49,15 +55,10 @@ WINDOW = 11  # of SSIM, in losses.py
 TOML = "tomllib" if sys.version_info >= (3, 11) else "tomli"
 
 
-Whole = Annotated[int, Between(0, 10**9)]
-Count = Annotated[int, Between(1, 10**9)]
 Bits = Annotated[int, Between(2, 8)]
-PartBits = Annotated[int, Between(0, 24)]
+PartBits = Annotated[int, Between(0, 8)]
 Samples = Annotated[int, Between(0, 10_000)]
-Share = Annotated[float, Between(0, 1)]
 Rate = Annotated[float, Between(1e-9, 1)]
-Ratio = Annotated[float, Between(1, 1000)]
-Positive = Annotated[float, Between(1e-9, 1e9)]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -143,7 +144,7 @@ class Fit:
     seed: Annotated[int, Between(0, 2**32 - 1)] = 0
     validate_every: Count = 1000
     checkpoint_every: Count = 500
-    mixed_precision: bool = False
+    mixed_precision: bool = False  # where the machine has it, and in float fits alone: see precision.py
 
     def rate_at(self, step: int) -> float:
         """The learning rate of a step, the first being 0."""
@@ -160,17 +161,6 @@ class Fit:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Data:
-    """What is learnt from; `output` is that of RAW pairs alone, `options` are the kind's own."""
-
-    kind: Literal["synthetic", "sid-sony", "sid-fuji", "nyu", "shapes", "rooms"] = "synthetic"
-    folder: str | None = None
-    ratio: tuple[Ratio, Ratio] = (100.0, 300.0)
-    output: Literal["camera-linear", "srgb"] = "camera-linear"
-    options: Mapping[str, Option] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, kw_only=True)
 class Export:
     """A file to write; `bits` rounds a float network's kernels."""
 
@@ -180,7 +170,7 @@ class Export:
 
 @dataclass(frozen=True, kw_only=True)
 class Distill:
-    """A teacher, by its recipe or run folder, and the layers compared: the teacher's names, and the student's."""
+    """A teacher, by its run folder or the name of one beside this run's; and which layers are compared, in pairs."""
 
     teacher: str
     teacher_maps: tuple[str, ...]
@@ -197,7 +187,7 @@ class Recipe:
     scheme: Scheme = field(default_factory=Float)
     fit: Fit
     fine_tune: Fit
-    data: Data = field(default_factory=Data)
+    data: Data = field(default_factory=Synthetic)
     exports: tuple[Export, ...] = (Export(format="onnx"), Export(format="tflite"))
     distill: Distill | None = None
     warm_start: str | None = None
@@ -250,7 +240,7 @@ def _recipe(values: dict[str, Any], name: str, source: str | Path) -> Recipe:
         raise refuse(source, "name", "unknown", "the file's own name instead")
     known = {"name": name, "fine_tune": {"steps": 0}, **values}
     recipe: Recipe = table(Recipe, {**known, "fine_tune": {"steps": 0}}, key="", source=source)
-    base = replace(recipe.fit, steps=0, schedule=Constant())
+    base = replace(recipe.fit, steps=0, schedule=Constant(), mixed_precision=False)
     recipe = replace(recipe, fine_tune=table(Fit, known["fine_tune"], key="fine_tune", source=source, base=base))
     for key, problem, allowed in _clashes(recipe):
         raise refuse(source, key, problem, allowed)
@@ -262,11 +252,12 @@ def _clashes(recipe: Recipe) -> Iterator[tuple[str, str, str]]:
     if recipe.model.network not in networks():
         yield "model.network", repr(recipe.model.network), one_of(recipe.model.network, networks())
     for key, fit in (("fit", recipe.fit), ("fine_tune", recipe.fine_tune)):
-        yield from _fit_clashes(key, fit, recipe.data.kind)
-    if recipe.data.ratio[0] > recipe.data.ratio[1]:
-        yield "data.ratio", str(list(recipe.data.ratio)), "the lower one first"
+        yield from _fit_clashes(key, fit, recipe.data)
+    yield from data_clashes(recipe.data)
     if len(set(recipe.exports)) < len(recipe.exports):
         yield "exports", "twice the same", "each format and number of bits once"
+    if recipe.fine_tune.mixed_precision and not isinstance(recipe.scheme, Float):
+        yield "fine_tune.mixed_precision", "true under a scheme", "false: rounding is trained in float32"
     if not isinstance(recipe.scheme, Float) and any(export.bits for export in recipe.exports):
         yield "exports.bits", "set for a scheme that has its own", "it with the float scheme alone"
     if isinstance(scheme := recipe.scheme, PaperFixedPoint):
@@ -277,10 +268,15 @@ def _clashes(recipe: Recipe) -> Iterator[tuple[str, str, str]]:
         yield "distill.student_maps", f"{len(d.student_maps)} names", f"as many as teacher_maps, {len(d.teacher_maps)}"
 
 
-def _fit_clashes(key: str, fit: Fit, kind: str) -> Iterator[tuple[str, str, str]]:
-    kinds = {"dice": ("shapes",), "depth": ("nyu", "rooms")}.get(fit.loss, (kind,))
-    if kind not in kinds:
-        yield f"{key}.loss", f"{fit.loss!r} with {kind!r} data", f"it with {' or '.join(kinds)} data, or another loss"
+def _fit_clashes(key: str, fit: Fit, data: Data) -> Iterator[tuple[str, str, str]]:
+    kinds: tuple[type, ...] = {"dice": (Shapes,), "depth": (Nyu, Rooms)}.get(fit.loss, (type(data),))
+    if not isinstance(data, kinds):
+        names = " or ".join(kind.__name__.lower() for kind in kinds)
+        yield (
+            f"{key}.loss",
+            f"{fit.loss!r} with {type(data).__name__.lower()} data",
+            f"it with {names} data, or another",
+        )
     if fit.weight_decay is not None and fit.optimizer != "adamw":
         yield f"{key}.weight_decay", f"set for {fit.optimizer!r}", "it with 'adamw'"
     if fit.loss in ("ssim", "ms-ssim-l1") and fit.size < WINDOW:

@@ -14,7 +14,7 @@ from quant.lower_tfmot import lower_tfmot
 from quant.qat import quantization_aware
 from quant.recipe import FixedPoint, Float, PaperFixedPoint, Qat, Scheme
 
-__all__ = ["lower", "quantize", "wanted"]
+__all__ = ["bring_back", "lower", "quantize", "wanted"]
 
 Array = np.ndarray[Any, Any]
 
@@ -30,7 +30,7 @@ def quantize(model: Any, scheme: Scheme, *, samples: Array | None = None) -> Any
         case Float():
             return model
         case Qat():
-            return quantization_aware(model, samples=samples)
+            return quantization_aware(model, samples=samples, skip=scheme.skip)
         case FixedPoint():
             return fixed_point(
                 model,
@@ -55,3 +55,10 @@ def lower(model: Any, scheme: Scheme) -> Lowered:
             return lower_tfmot(model)
         case FixedPoint() | PaperFixedPoint():
             return lower_qkeras(model)
+
+
+def bring_back(trained: Any, *, into: Any) -> None:
+    """The float weights that were trained under a scheme, in the float network: where another scheme may begin."""
+    found = {weight.name: weight for weight in trained.weights}
+    for weight in into.weights:
+        weight.assign(found[weight.name])

@@ -15,9 +15,9 @@ from dataclasses import MISSING, dataclass, fields, is_dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from runtime.errors import BadOption
+from runtime.errors import BadRecipe
 
-__all__ = ["Between", "one_of", "plain", "refuse", "table"]
+__all__ = ["Between", "Count", "Positive", "Share", "Whole", "one_of", "plain", "refuse", "table"]
 
 
 @dataclass(frozen=True)
@@ -28,9 +28,15 @@ class Between:
     high: float
 
 
-def refuse(path: str | Path, key: str, problem: str, allowed: str) -> BadOption:
+Whole = Annotated[int, Between(0, 10**9)]
+Count = Annotated[int, Between(1, 10**9)]
+Share = Annotated[float, Between(0, 1)]
+Positive = Annotated[float, Between(1e-9, 1e9)]
+
+
+def refuse(path: str | Path, key: str, problem: str, allowed: str) -> BadRecipe:
     """The one error of a recipe: which file, which key, what is wrong with it, what may stand there."""
-    return BadOption(f"{path}: {key}", problem, allowed)
+    return BadRecipe(path, key, problem, allowed)
 
 
 def table(cls: type, values: object, *, key: str, source: str | Path, base: Any = None) -> Any:

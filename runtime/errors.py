@@ -4,6 +4,7 @@
     ├── UsageError                  exit 2: what was asked for cannot be
     │   ├── UnknownName             no network, provider, ... of that name
     │   ├── BadOption               the option exists, its value cannot be
+    │   ├── BadRecipe               a key of a recipe that is unknown, missing or cannot be so
     │   ├── BadSize                 an image size the network cannot take
     │   ├── UnknownLayer            a network with a layer nobody here can count or write
     │   ├── BadNumbers              weights that are not finite
@@ -37,6 +38,7 @@ __all__ = [
     "BadGrid",
     "BadNumbers",
     "BadOption",
+    "BadRecipe",
     "BadSize",
     "Busy",
     "Error",
@@ -97,6 +99,14 @@ class BadOption(UsageError):
     def __init__(self, option: str, value: object, allowed: str) -> None:
         self.option, self.value, self.allowed = option, value, allowed
         super().__init__(f"{option} cannot be {value!r}", f"use {allowed}")
+
+
+class BadRecipe(UsageError):
+    """A key of a recipe that is unknown, missing or cannot be so."""
+
+    def __init__(self, path: str | Path, key: str, problem: str, allowed: str) -> None:
+        self.path, self.key, self.problem, self.allowed = str(path), key, problem, allowed
+        super().__init__(f"{path}: {key} cannot be {problem}", f"use {allowed}")
 
 
 class BadSize(UsageError):

@@ -104,11 +104,12 @@ def test_qk_train_shows_its_recipes_and_goes_without_tensorflow_until_it_trains(
     shown = CliRunner().invoke(qk_train, ["--list"])
     assert shown.exit_code == 0
     assert "unet-w4a6" in shown.stdout
-    assert "not yet" in next(line for line in shown.stdout.splitlines() if line.startswith("effnet-ffnet"))
+    assert "taught by thin-teacher" in next(line for line in shown.stdout.splitlines() if "distilled" in line)
     assert CliRunner().invoke(qk_train, []).exit_code == 2
     assert CliRunner().invoke(qk_train, ["no-such-recipe"]).exit_code in (1, 2)
-    refused = CliRunner().invoke(qk_train, ["effnet-ffnet", "--steps", "1"])
-    assert (refused.exit_code, refused.stderr.count("cannot do that yet")) == (2, 1)
+    for more in (["--data", "photos"], ["--resume", "--out", "no-such-run"]):
+        refused = CliRunner().invoke(qk_train, ["effnet-ffnet", *more])
+        assert (refused.exit_code, len(refused.stderr.splitlines())) == (2, 1)
 
 
 def test_qk_export_writes_both_formats_and_says_how_they_compare(begun, tmp_path):

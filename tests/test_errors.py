@@ -10,6 +10,7 @@ CLASSES = [getattr(errors, name) for name in errors.__all__]
 EXAMPLES = [
     errors.UnknownName("network", "unte", ["unet", "light"]),
     errors.BadOption("width", 0, "a whole number"),
+    errors.BadRecipe("a.toml", "fit.rate", "-1", "a number above 0"),
     errors.BadSize(100, 64, 16),
     errors.UnknownLayer("mix", "Mix", "the count"),
     errors.BadNumbers("conv/kernel"),

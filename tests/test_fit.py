@@ -10,9 +10,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import tensorflow as tf
 import tf_keras
 
 import keras_models
+from quant import checkpoint
 from quant.fit import Course, fit
 from quant.losses import loss
 from runtime.errors import FileError
@@ -41,6 +43,12 @@ def network(**options):
     return keras_models.build("unet", width=4, levels=2, **options)[0]
 
 
+def thin():
+    """With dropout and BatchNorm."""
+    tf_keras.utils.set_random_seed(3)
+    return keras_models.build("thin", in_channels=4, out_channels=12, upscale=2, width=4, levels=2)[0]
+
+
 def course(steps, **changes):
     plain = {"steps": steps, "batch": 2, "rate": lambda step: 3e-3, "loss": loss("l1"), "checkpoint_every": 4}
     return Course(**{**plain, **changes})
@@ -61,27 +69,112 @@ def test_a_network_learns(tmp_path):
     assert np.mean(seen[-10:]) < 0.6 * np.mean(seen[:5])
 
 
+class Enough(Exception):
+    pass
+
+
+def stop(step, _):
+    if step.number == 6:
+        raise Enough
+
+
+def stopped_and_taken_up(make, data, plan, folder, **options):
+    """A network whose training was stopped after step 6, and begun again with another network object."""
+    with pytest.raises(Enough):
+        fit(make(), data, plan, folder=folder, watch=stop, **options)
+    again = make()
+    assert fit(again, data, plan, folder=folder, **options).began == 4
+    return again
+
+
 @pytest.mark.parametrize("options", [{}, {"ema": 0.9, "clip": 0.5, "weight_decay": 1e-2}], ids=["adam", "all"])
 def test_a_run_that_goes_on_ends_with_the_same_bits(options, tmp_path):
-    whole, parts = network(), network()
+    whole = network()
     fit(whole, Noisy(), course(10, **options), folder=tmp_path / "whole")
-
-    class Enough(Exception):
-        pass
-
-    def stop(step, _):
-        if step.number == 6:
-            raise Enough
-
-    with pytest.raises(Enough):
-        fit(parts, Noisy(), course(10, **options), folder=tmp_path / "parts", watch=stop)
-    again = network()
-    fitted = fit(again, Noisy(), course(10, **options), folder=tmp_path / "parts")
-    assert fitted.began == 4
-    assert same(whole, again)
+    assert same(whole, stopped_and_taken_up(network, Noisy(), course(10, **options), tmp_path / "parts"))
     other = network()
     fit(other, Noisy(), course(10, **{**options, "batch": 3}), folder=tmp_path / "other")
     assert not same(whole, other), "the comparison can fail"
+
+
+def test_a_run_with_dropout_goes_on_to_the_same_bits(tmp_path):
+    whole, other = thin(), thin()
+    fit(whole, Noisy(), course(8), folder=tmp_path / "whole")
+    assert same(whole, stopped_and_taken_up(thin, Noisy(), course(8), tmp_path / "parts"))
+    fit(other, Noisy(), course(8, seed=1), folder=tmp_path / "other")
+    assert not same(whole, other), "nothing but what is dropped depends on the seed here"
+
+
+class Taught(Noisy):
+    """Two inputs; the target and what a teacher's layer holds."""
+
+    def batch(self, numbers):
+        x, y = super().batch(numbers)
+        return (x, 1 - x), (y, [x[..., :2]])
+
+
+def student():
+    tf_keras.utils.set_random_seed(3)
+    a, b = (tf_keras.Input((16, 16, 4)) for _ in range(2))
+    inner = tf_keras.layers.Conv2D(2, 3, padding="same")(a + b * a)
+    outer = tf_keras.layers.Conv2DTranspose(3, 2, 2)(inner)
+    return tf_keras.Model([a, b], [outer, inner])
+
+
+def both(y, made):
+    (target, (taught,)), (outer, inner) = y, made
+    return loss("l1")(target, outer) + loss("l2")(taught, inner)
+
+
+def test_several_inputs_and_outputs_are_learnt_and_taken_up(tmp_path):
+    plan, losses = course(40, loss=both), []
+    whole, half = student(), student()
+    fit(whole, Taught(), plan, folder=tmp_path / "whole", watch=lambda step, _: losses.append(step.loss))
+    assert np.mean(losses[-5:]) < 0.8 * np.mean(losses[:5])
+    assert same(whole, stopped_and_taken_up(student, Taught(), plan, tmp_path / "parts"))
+    fit(half, Taught(), course(40, loss=lambda y, made: loss("l1")(y[0], made[0])), folder=tmp_path / "half")
+    assert not same(whole, half), "the second output counts"
+
+
+def test_a_judge_sees_the_weights_the_run_would_end_with_and_changes_nothing(tmp_path):
+    seen, options = {}, {"ema": 0.9, "validate_every": 3}
+
+    def judge(model):
+        seen[len(seen)] = weights(model)
+        return 0.0
+
+    judged, plain = network(), network()
+    fit(judged, Noisy(), course(8, **options), folder=tmp_path / "judged", judge=judge)
+    fit(plain, Noisy(), course(8, **options), folder=tmp_path / "plain")
+    assert same(judged, plain)
+    for count, after in enumerate((3, 6, 8)):
+        short = network()
+        fit(short, Noisy(), course(after, **options), folder=tmp_path / f"{after}")
+        assert all(np.array_equal(a, b) for a, b in zip(seen[count], weights(short), strict=True)), after
+        assert not np.array_equal(seen[count][0], checkpoint.latest(tmp_path / f"{after}").arrays["weight/0"])
+
+
+SCORES = {2: 20.0, 4: 31.0, 6: 30.0, 8: 29.0, 10: 28.0, 12: 30.5}
+
+
+@pytest.mark.parametrize("stops", [[], [5, 9]], ids=["whole", "stopped"])
+def test_the_last_three_checkpoints_and_the_best_are_kept_through_stops(stops, tmp_path):
+    steps, stops = [], list(stops)
+
+    def watch(step, model):
+        steps.append((step.number, step.score))
+        if stops and step.number == stops[0]:
+            raise Enough(stops.pop(0))
+
+    def judge(model):
+        return SCORES[steps[-1][0] + 2]
+
+    for _ in [*stops, None]:
+        with contextlib.suppress(Enough):
+            fit(network(), Noisy(), course(12, validate_every=2), folder=tmp_path, watch=watch, judge=judge)
+    assert sorted(path.name for path in tmp_path.glob("step-*")) == [f"step-{n:08}.npz" for n in (4, 8, 10, 12)]
+    assert (checkpoint.best(tmp_path).step, checkpoint.best(tmp_path).score) == (4, 31.0)
+    assert steps[-2:] == [(10, None), (11, 30.5)]
 
 
 def test_a_finished_run_is_not_trained_again(tmp_path):
@@ -111,6 +204,24 @@ def test_a_loss_that_is_no_number_stops_with_step_and_batch_and_the_last_good_we
     good = network()
     fit(good, Noisy(), course(5), folder=tmp_path / "good")
     assert same(model, good)
+
+
+def test_a_picture_that_is_no_number_leaves_the_statistics_of_batchnorm_as_they_were(tmp_path):
+    model = thin()
+    with pytest.raises(FileError, match="step 5"):
+        fit(model, Noisy(poison=11), course(10), folder=tmp_path)
+    assert all(np.isfinite(w).all() for w in weights(model))
+
+
+def test_a_gradient_that_is_no_number_stops_a_run_though_the_loss_is_one(tmp_path):
+    def steep(y, made):
+        return tf.reduce_mean(tf.sqrt(0 * made)) + 1  # the slope of the root at 0 is infinite, times 0 no number
+
+    model = network()
+    with pytest.raises(FileError, match="not finite at step 0"):
+        fit(model, Noisy(), course(3, loss=steep), folder=tmp_path)
+    assert same(model, network())
+    assert checkpoint.latest(tmp_path) is None
 
 
 def test_the_checkpoints_of_another_network_are_refused(tmp_path):

@@ -1,17 +1,26 @@
+import functools
+
 import numpy as np
 import pytest
+import tensorflow as tf
 import tf_keras
-from trained import NETWORKS, inputs, trained
+from test_to_onnx import broken
+from trained import NETWORKS, inputs, settled, trained
 
 import keras_models
-from keras_models.graph import steps
+from export.coverage import MULTIPLY, coverage
+from export.parity import engine, may_flip, output, prove
+from export.to_onnx import to_onnx
+from export.write import write
+from keras_models.graph import steps, unwrap
 from keras_models.hoist import hoisted
 from keras_models.lowered import kernel_of
 from keras_models.quantize import Quantize
 from keras_models.shuffle import shuffled
 from quant.lower_tfmot import lower_tfmot
 from quant.qat import activation_ranges, quantization_aware
-from runtime.errors import BadGrid
+from quant.qat_configs import Seam
+from runtime.errors import BadGrid, NotEqual, UnknownName
 
 pytestmark = pytest.mark.xdist_group("trained")
 
@@ -100,3 +109,164 @@ def test_ranges_begin_where_the_float_network_has_them():
     assert ranges["min_var"].numpy() == min(probe.min(), 0)
     untouched = quantization_aware(model)
     assert activation_ranges(untouched.get_layer("quant_bottom_conv1"))[0]["max_var"].numpy() == 6
+
+
+FIRST_AND_LAST, MIDDLE = ("down1_conv1", "picture_conv"), ("bottom_conv1",)
+SKIPS = [
+    (FIRST_AND_LAST, "leaky-relu"),
+    (MIDDLE, "leaky-relu"),
+    (MIDDLE, "relu"),
+    (("up1",), "leaky-relu"),
+    (("out1_act2", "picture_conv"), "relu"),  # the sums of the convolution that has the ReLU inside stay unrounded
+]
+
+
+@functools.cache
+def skipped(skip, name="unet", **options):
+    """(the QAT model after a step, its lowered form, its contract)."""
+    tf_keras.utils.set_random_seed(3)
+    options = {"width": 4, "levels": 2, **options}
+    model, contract = keras_models.build(name, **options)
+    x = inputs(len(contract.planes), height=32, width=32)
+    aware = quantization_aware(model, samples=x, skip=skip)
+    y = model(x).numpy() + 0.1
+    with tf.GradientTape() as tape:
+        loss = tf.reduce_mean(tf.abs(aware(x, training=True) - y))
+    gradients = tape.gradient(loss, aware.trainable_weights)
+    assert all(np.abs(gradient).max() > 0 for gradient in gradients), "it trains"
+    tf_keras.optimizers.SGD(0.01).apply_gradients(zip(gradients, aware.trainable_weights, strict=True))
+    return aware, lower_tfmot(aware), contract
+
+
+def float_kernels(lowered):
+    return {s.name for s in steps(lowered.model) if s.layer.weights} - lowered.kernels.keys()
+
+
+@pytest.mark.parametrize(("skip", "activation"), SKIPS)
+def test_a_skipped_kernel_is_the_float_one_to_the_bit_and_all_others_lie_on_grids(skip, activation):
+    aware, lowered, _ = skipped(skip, activation=activation)
+    convs = {name for name in skip if "conv" in name or "up" in name}
+    assert float_kernels(lowered) == convs
+    for layer in (step.layer for step in steps(lowered.model) if step.layer.weights):
+        trained_one = unwrap(aware.get_layer(f"quant_{layer.name}")).get_weights()[0]
+        assert np.array_equal(kernel_of(layer), trained_one) == (layer.name in convs)
+    x = inputs(4, height=32, width=32)
+    # In steps of 8 bits over the whole range, as the last result may be on no grid.
+    off = np.abs(aware(x, training=False).numpy() - lowered(x).numpy()) / np.ptp(lowered(x)) * 255
+    assert np.mean(off > 1.5) <= TIES
+
+
+@pytest.mark.parametrize("kind", ["onnx", "tflite"])
+@pytest.mark.parametrize(("skip", "activation"), SKIPS)
+def test_a_network_with_skipped_layers_is_written_proved_and_run(skip, activation, kind, tmp_path):
+    _, lowered, contract = skipped(skip, activation=activation)
+    path = tmp_path / f"a.{kind}"
+    assert write(lowered, contract, path).within_one == 1
+    x = inputs(4, height=32, width=32, seed=5)
+    off = np.abs(output(engine(path), x) - lowered(x).numpy()) / np.ptp(lowered(x)) * 255
+    assert np.mean(off > 1.5) <= TIES
+
+
+@pytest.mark.parametrize(("skip", "activation"), SKIPS)
+def test_only_skipped_layers_run_in_float(skip, activation, tmp_path):
+    _, lowered, contract = skipped(skip, activation=activation)
+    to_onnx(lowered, contract, tmp_path / "a.onnx")
+    ran = coverage(tmp_path / "a.onnx", height=32, width=32)
+    floats = [name for name, kind in ran.floats if kind in MULTIPLY]
+    inner = {"out1_act2": "out1_conv2"} if activation == "relu" else {}  # it hands its sums on in float
+    assert len(floats) == len({inner.get(name, name) for name in skip} - {"out1_act2"})
+    assert 0 < ran.integer_macs < ran.macs
+    to_onnx(skipped((), activation=activation)[1], contract, tmp_path / "b.onnx")
+    assert coverage(tmp_path / "b.onnx", height=32, width=32).share == 1
+
+
+def test_nothing_skipped_is_the_network_as_it_was():
+    model, contract = keras_models.build("unet", width=4, levels=2)
+    x = inputs(len(contract.planes))
+    plain, none = quantization_aware(model, samples=x), quantization_aware(model, samples=x, skip=())
+    assert [layer.name for layer in plain.layers[2:]] == [layer.name for layer in none.layers[2:]]
+    for one, other in zip(plain.weights, none.weights, strict=True):
+        np.testing.assert_array_equal(one.numpy(), other.numpy())
+    np.testing.assert_array_equal(plain(x).numpy(), none(x).numpy())
+    assert not any(isinstance(unwrap(layer), Seam) for layer in none.layers)
+
+
+def test_an_input_is_rounded_only_for_layers_that_compute_in_integers():
+    x = inputs(4)
+    for skip, rounded in ((("down1_conv1",), False), (("down1_conv2",), True)):
+        model, _ = keras_models.build("unet", width=4, levels=2)
+        first = next(s for s in steps(lower_tfmot(quantization_aware(model, samples=x, skip=skip)).model) if s.reads)
+        assert isinstance(first.layer, Quantize) == rounded
+
+
+def test_a_convolution_that_reads_a_skipped_one_reads_it_rounded():
+    # Between the two halves of a separable convolution there is nothing that would round by itself.
+    aware, lowered, _ = skipped(("bottom_conv*_depthwise",), "lighter")
+    assert float_kernels(lowered) == {"bottom_conv1_depthwise", "bottom_conv2_depthwise"}
+    makers = {step.makes: step.layer for step in steps(lowered.model)}
+    for step in steps(lowered.model):
+        if step.name in lowered.kernels:
+            before = makers[step.reads[0]]
+            assert isinstance(before, Quantize | tf_keras.layers.MaxPooling2D), step.name
+    assert activation_ranges(aware.get_layer("quant_bottom_conv1_depthwise_rounded"))
+
+
+@pytest.mark.parametrize(
+    ("skip", "floats"), [(("conv",), {"conv"}), (("norm",), set()), (("conv", "norm"), {"conv"}), (("n*", "a*"), set())]
+)
+def test_a_norm_and_the_convolution_in_front_of_it_may_be_skipped_each_alone(skip, floats):
+    x = inputs(4, height=8, width=8)
+    raw = tf_keras.Input((None, None, 4), name="raw")
+    y = tf_keras.layers.Conv2D(6, 3, padding="same", use_bias=False, name="conv")(raw)
+    y = tf_keras.layers.ReLU(name="act")(tf_keras.layers.BatchNormalization(name="norm")(y))
+    model = settled(tf_keras.Model(raw, tf_keras.layers.Conv2D(3, 1, name="picture_conv")(y)), x)
+    aware = quantization_aware(model, samples=x, skip=skip)
+    lowered = lower_tfmot(aware)
+    assert float_kernels(lowered) == floats
+    assert not any("norm" in step.name for step in steps(lowered.model)), "it is folded"
+    assert parted(aware, lowered, x) <= TIES
+
+
+def test_a_norm_behind_an_activation_may_be_skipped_too():
+    tf_keras.utils.set_random_seed(3)
+    model, _ = keras_models.build("thin-student", width=4, levels=2, in_channels=4)
+    x = inputs(4)
+    settled(model, x)
+    aware = quantization_aware(model, samples=x, skip=("down1*",))
+    lowered = lower_tfmot(aware)
+    names = {s.name for s in steps(model) if s.name.startswith("down1") and s.layer.weights}
+    assert float_kernels(lowered) == names
+    assert parted(aware, lowered, x) <= TIES
+
+
+def test_everything_may_be_skipped(tmp_path):
+    _, lowered, contract = skipped(("*",))
+    assert not lowered.kernels
+    assert not any(isinstance(step.layer, Quantize) for step in steps(lowered.model))
+    assert write(lowered, contract, tmp_path / "a.onnx").worst <= 1
+
+
+def test_a_name_to_skip_that_no_layer_has_is_answered_with_likely_ones():
+    model, _ = keras_models.build("unet", width=4, levels=2)
+    with pytest.raises(UnknownName, match="'botom_conv1'.*did you mean 'bottom_conv1'") as caught:
+        quantization_aware(model, skip=("down1_conv1", "botom_conv1"))
+    assert len(caught.value.allowed) <= 5
+    with pytest.raises(UnknownName, match="picture_conv"):
+        quantization_aware(model, skip=("zz*",))
+
+
+def test_a_wrong_skipped_kernel_is_seen_by_the_proof(tmp_path):
+    _, lowered, contract = skipped(MIDDLE)
+    path = tmp_path / "a.onnx"
+    to_onnx(lowered, contract, path)
+    assert may_flip(lowered)
+    assert not may_flip(skipped(())[1])
+    assert not may_flip(skipped(("picture_conv",))[1])  # no grid behind it
+    # What ONNX Runtime would do to it if it were let: 8 bits.
+    broken(
+        path,
+        "bottom_conv1_kernel",
+        lambda kernel: np.rint(kernel / np.abs(kernel).max() * 127) / 127 * np.abs(kernel).max(),
+    )
+    with pytest.raises(NotEqual):
+        prove(lowered, path)

@@ -53,9 +53,10 @@ def written(tmp_path):
 
 def test_every_recipe_that_was_promised_is_there():
     assert set(names()) == {
-        *("unet", "light", "lighter", "squeeze", "c-unet", "thin-teacher", "thin-student-distilled"),
-        *("unet-qat", "light-qat", "lighter-qat", "squeeze-qat"),
-        *("unet-w8a8", "unet-w4a6", "fixed-unet-paper-w4a6", "effnet-ffnet", "effnet-ffnet-qat"),
+        *("unet", "light", "lighter", "squeeze", "c-unet"),
+        *("thin-teacher", "thin-student", "thin-student-distilled"),
+        *("unet-qat", "light-qat", "lighter-qat", "squeeze-qat", "effnet-ffnet", "effnet-ffnet-qat"),
+        *("unet-w8a8", "unet-w4a6", "unet-paper-w8a8", "unet-paper-w4a6", "fixed-unet-paper-w4a6"),
     }
 
 
@@ -76,6 +77,8 @@ def test_shipped_recipes_say_what_their_names_say():
     assert read("unet-w4a6").scheme == FixedPoint(weight_bits=4, activation_bits=6)
     assert read("unet-w8a8").scheme == FixedPoint()
     assert read("fixed-unet-paper-w4a6").scheme == PaperFixedPoint(weights=(0, 4), activations=(6, 0))
+    assert read("unet-paper-w4a6").scheme == PaperFixedPoint(weights=(0, 4), activations=(2, 4))
+    assert read("unet-paper-w8a8").scheme == PaperFixedPoint(weights=(0, 7), activations=(2, 6))
     assert all(isinstance(read(name).scheme, Qat) == name.endswith("-qat") for name in names())
     assert [name for name in names() if read(name).distill] == ["thin-student-distilled"]
 
@@ -84,6 +87,11 @@ def test_shipped_recipes_say_what_their_names_say():
 def test_a_quantized_recipe_begins_as_its_float_one(name):
     plain, aware = read(name), read(f"{name}-qat")
     assert (aware.model, aware.fit, aware.data) == (plain.model, plain.fit, plain.data)
+
+
+def test_a_distilled_student_differs_from_the_one_alone_in_its_teacher_only():
+    alone, taught = read("thin-student"), read("thin-student-distilled")
+    assert replace(taught, name=alone.name, distill=None) == alone
 
 
 def test_the_maps_to_compare_are_layers_of_teacher_and_student():
@@ -144,6 +152,7 @@ def test_a_scheme_has_the_fields_and_defaults_of_the_function_it_stands_for(sche
     assert found == wanted
 
 
+SYNTHETIC = SMALL + '[data]\nkind = "synthetic"\n'
 BAD = {
     "unknown key": (SMALL + "stepz = 3", "fit.stepz", "'steps'"),
     "unknown table": (SMALL + "[fitt]\n", "fitt", "'fit'"),
@@ -195,7 +204,18 @@ BAD = {
     "dice of pictures": (SMALL + 'loss = "dice"', "fit.loss", "shapes"),
     "depth of pictures": (SMALL + '[fine_tune]\nsteps = 1\nloss = "depth"\n', "fine_tune.loss", "nyu or rooms"),
     "no window": (SMALL + 'loss = "ssim"\nsize = 8', "fit.size", "11 or more"),
-    "ratios swapped": (SMALL + "[data]\nratio = [300, 100]\n", "data.ratio", "lower one first"),
+    "ratios swapped": (SYNTHETIC + "ratio = [300, 100]\n", "data.ratio", "lower one first"),
+    "gains swapped": (SYNTHETIC + "gain = [3, 1]\n", "data.gain", "lower one first"),
+    "nothing to see": (SYNTHETIC + "leaves = false\n", "data.leaves", "photographs"),
+    "two sensors": (SYNTHETIC + 'noise = "a.csv"\ngain = [1, 3]\n', "data.gain", "not both"),
+    "exposures of nothing": (SYNTHETIC + 'exposures = "a_train_list.txt"\n', "data.exposures", "noise beside it"),
+    "no kind of data": (SMALL + "[data]\n", "data.kind", "synthetic"),
+    "key of other data": (SMALL + '[data]\nkind = "rooms"\nratio = [1, 2]\n', "data.ratio", "samples"),
+    "half precision under a scheme": (
+        SMALL + '[scheme]\nkind = "qat"\n[fine_tune]\nsteps = 1\nmixed_precision = true\n',
+        "fine_tune.mixed_precision",
+        "float32",
+    ),
     "maps of one only": (
         SMALL + '[distill]\nteacher = "unet"\nteacher_maps = ["a"]\nstudent_maps = []\n',
         "distill.student_maps",

@@ -1,67 +1,155 @@
 """A recipe, from its first step to files that run."""
 
+import json
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 
+import keras_models
 import runtime
-from quant.recipe import Data, Fit, FixedPoint, Float, Model, PaperFixedPoint, Qat, Recipe
+from quant import learn
+from quant.recipe import (
+    Distill,
+    Export,
+    Fit,
+    FixedPoint,
+    Float,
+    Model,
+    PaperFixedPoint,
+    Qat,
+    Recipe,
+    Rooms,
+    Sid,
+    Synthetic,
+)
+from quant.run import finished
 from quant.train import train
-from runtime.errors import BadOption, FileError
+from runtime.errors import BadOption, FileError, UnknownName, UnreadableFile
 
 FEW = Fit(steps=3, batch=2, size=32, checkpoint_every=2, validate_every=2)
 SCHEMES = {
     "float": Float(),
-    "qat": Qat(samples=4),
+    "qat": Qat(samples=4, skip=("down1_conv1",)),
     "w4a6": FixedPoint(weight_bits=4, activation_bits=6, samples=4),
     "paper": PaperFixedPoint(),
 }
+ONNX = (Export(format="onnx"),)
 
 
-def recipe(scheme, **changes):
+@pytest.fixture(autouse=True)
+def _few_held(monkeypatch):
+    monkeypatch.setattr(learn, "HELD", 4)
+
+
+def recipe(scheme=SCHEMES["float"], *, name="small", **changes):
     plain = Recipe(
-        name="small",
+        name=name,
         model=Model(network="unet", options={"width": 4, "levels": 2, "activation": "relu"}),
         scheme=scheme,
         fit=FEW,
         fine_tune=replace(FEW, steps=0 if scheme == Float() else 2),
-        data=Data(ratio=(50.0, 100.0)),
+        data=Synthetic(ratio=(50.0, 100.0)),
     )
     return replace(plain, **changes)
+
+
+@pytest.fixture(scope="module")
+def before(tmp_path_factory):
+    """A run that others begin from."""
+    folder = tmp_path_factory.mktemp("runs")
+    train(recipe(name="before", exports=ONNX), out=folder / "before")
+    return folder
+
+
+def weights(path):
+    return keras_models.load(path)[0].get_weights()
 
 
 @pytest.mark.parametrize("scheme", SCHEMES)
 def test_every_scheme_trains_exports_within_parity_and_runs(scheme, tmp_path):
     result = train(recipe(SCHEMES[scheme]), out=tmp_path / "run")
     assert sorted(result.files) == ["small.onnx", "small.tflite"]
-    assert set(result.decibel) == ({"float"} if scheme == "float" else {"float", "fine"})
+    assert set(result.figures) == ({"float"} if scheme == "float" else {"float", "fine"})
     for name in result.files:
         opened = runtime.open(tmp_path / "run" / name)
         assert opened.contract.output == "camera-linear"
-        assert "synthetic pairs at x50 to x100" in opened.contract.trained_on
+        assert "synthetic pairs at x50 to x100: dead leaves, any camera" in opened.contract.trained_on
         made = opened.run(np.full((4, 32, 48), 0.3, np.float32))
         assert made.shape == (3, 64, 96)
         assert np.isfinite(made).all()
 
 
 def test_a_run_goes_on_where_it_stands_and_keeps_to_its_recipe(tmp_path):
-    first = train(recipe(Float()), out=tmp_path)
-    again = train(recipe(Float()), out=tmp_path)
-    assert again.decibel == first.decibel
+    first = train(recipe(), out=tmp_path)
+    again = train(recipe(), out=tmp_path)
+    assert again.figures == first.figures
     assert len((tmp_path / "float" / "history.jsonl").read_text().splitlines()) == 3
+    assert finished(tmp_path, recipe())
+    assert not finished(tmp_path, recipe(name="other"))
     with pytest.raises(FileError, match="another recipe"):
-        train(recipe(Float(), fit=replace(FEW, rate=1.0)), out=tmp_path)
+        train(recipe(fit=replace(FEW, rate=1.0)), out=tmp_path)
+    (tmp_path / "small.onnx").unlink()
+    assert not finished(tmp_path, recipe())
+
+
+def test_the_folder_of_a_run_explains_itself(before):
+    run = before / "before"
+    note = json.loads((run / "run.json").read_text())
+    assert note["recipe"]["fit"]["steps"] == 3
+    assert {"tensorflow", "qkeras", "numpy", "python"} <= note["versions"].keys()
+    if (Path(learn.__file__).parent.parent / ".git").exists():
+        assert len(note["commit"].removesuffix("-dirty")) >= 12
+    history = [json.loads(line) for line in (run / "float" / "history.jsonl").read_text().splitlines()]
+    assert [line["step"] for line in history] == [0, 1, 2]
+    assert [("psnr" in line, "ssim" in line) for line in history] == [(False,) * 2, (True,) * 2, (True,) * 2]
+    assert [path.name for path in sorted((run / "float" / "pictures").iterdir())] == ["00000001.png", "00000002.png"]
+    assert list((run / "float" / "tensorboard").iterdir())
+    assert json.loads((run / "result.json").read_text())["figures"]["float"].keys() == {"psnr", "ssim", "mse"}
+
+
+def test_another_scheme_begins_with_the_weights_of_a_finished_run(before):
+    warm = recipe(PaperFixedPoint(), warm_start="before", fit=replace(FEW, steps=0), exports=ONNX)
+    train(warm, out=before / "warm")
+    first, begun, ended = (weights(before / p) for p in ("before/master.npz", "warm/float.npz", "warm/master.npz"))
+    assert all(np.array_equal(a, b) for a, b in zip(first, begun, strict=True))
+    assert not all(np.array_equal(a, b) for a, b in zip(begun, ended, strict=True)), "the comparison can fail"
+
+
+def test_a_student_learns_from_the_maps_of_a_finished_run(before):
+    maps = ("down1_act2", "out1_act2")
+    distill = Distill(teacher="before", teacher_maps=maps, student_maps=maps)
+    taught = recipe(Qat(samples=4), distill=distill, data=Synthetic(ratio=(50.0, 100.0), samples=4), exports=ONNX)
+    train(taught, out=before / "taught")
+    assert list((before / "taught" / "teacher").iterdir()), "teacher's maps of four samples are kept"
+    for name, wrong in (("down9_act2", "down9_act2"), ("teacher of another place", "nowhere")):
+        changed = {"student_maps": (wrong, maps[1])} if name == wrong else {"teacher": wrong}
+        with pytest.raises((UnknownName, UnreadableFile), match=wrong):
+            train(replace(taught, distill=replace(distill, **changed)), out=before / name)
+
+
+def test_half_precision_trains_float32_weights_to_nearly_the_same(before, monkeypatch):
+    monkeypatch.setattr(learn, "available", lambda: True)
+    train(recipe(fit=replace(FEW, mixed_precision=True), exports=ONNX), out=before / "mixed")
+    full, half = (weights(before / run / "master.npz") for run in ("before", "mixed"))
+    assert all(weight.dtype == np.float32 for weight in half)
+    moved = sum(float(np.abs(a - b).sum()) for a, b in zip(full, half, strict=True))
+    assert moved > 0, "it did compute otherwise"
+    assert moved / sum(float(np.abs(a).sum()) for a in full) < HALF, "three steps of 1e-4 at most each way"
+
+
+HALF = 2 * 3 * 1e-4 / 0.05  # Adam moves a weight by its rate a step; these are 0.05 and more on average
 
 
 def test_what_cannot_be_trained_is_said_before_hours_are_spent(tmp_path):
-    for changes in (
-        {"data": Data(kind="rooms")},
-        {"data": Data(folder="photos")},
-        {"warm_start": "elsewhere"},
-        {"scheme": Qat(skip=("down1_conv1",))},
-        {"fit": replace(FEW, mixed_precision=True)},
+    for changes, words in (
+        ({"data": Rooms()}, "depth"),
+        ({"data": Sid(camera="Fuji")}, "x-trans"),
+        ({"data": Sid()}, "--data"),
+        ({"data": Synthetic(ratio=(1.0, 900.0))}, "up to 300"),
+        ({"warm_start": "nowhere"}, "is no finished run: train 'nowhere' first"),
     ):
-        with pytest.raises(BadOption, match="cannot do that yet"):
-            train(replace(recipe(Float()), **changes), out=tmp_path / "run")
-    assert not (tmp_path / "run").exists()
+        with pytest.raises((BadOption, UnreadableFile), match=words):
+            train(recipe(**changes), out=tmp_path / "run")
+    assert not (tmp_path / "run" / "float").exists()

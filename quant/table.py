@@ -1,0 +1,163 @@
+"""Recipes of a folder side by side: each trained once, every file judged by the runtime on the same held-out data.
+
+For frames of the dark the amplified input and the best of the classical denoisers stand beside them. A run that is
+done is not done again; one that names another as its teacher or its beginning comes after it.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import time
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from functools import partial
+from graphlib import CycleError, TopologicalSorter
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import keras_models
+import runtime
+from quant.baseline import picture, tune
+from quant.data import Synthetic, described
+from quant.figures import amplified, figures
+from quant.recipe import Recipe, read
+from quant.run import finished
+from quant.sources import HELD_OUT, meant, source
+from quant.synthetic import pairs
+from quant.train import train
+from quant.watch import Watch
+from runtime.atomic import writing
+from runtime.doctor import machine
+from runtime.errors import BadOption, UnreadableFile
+
+__all__ = ["Row", "as_markdown", "in_order", "recipes_of", "table"]
+
+Array = np.ndarray[Any, Any]
+JUDGED = 64  # held-out samples
+TUNED = 8  # samples that the classical denoiser is tuned on
+
+
+@dataclass(frozen=True)
+class Row:
+    """One network, or one way to do without."""
+
+    name: str
+    about: str
+    figures: dict[str, float]
+    kilobytes: dict[str, float] = field(default_factory=dict)  # of its files, by format
+
+
+def table(
+    recipes: Iterable[Recipe],
+    *,
+    out: Path,
+    watch: Callable[[Recipe], Watch] = lambda recipe: Watch(),
+    done: Callable[[Row], None] = lambda row: None,
+) -> list[Row]:
+    """Train what is not trained, judge all, and write table.md and table.csv."""
+    ordered = in_order(recipes)
+    if len(kinds := {recipe.data for recipe in ordered}) != 1:
+        raise BadOption("--table", f"{len(kinds)} kinds of data", "recipes that learn from the same data")
+    rows: list[Row] = []
+
+    def add(row: Row) -> None:
+        rows.append(row)
+        done(row)
+
+    for row in _without(ordered[0], out):
+        add(row)
+    for recipe in ordered:
+        folder = out / recipe.name
+        if not finished(folder, recipe):
+            train(recipe, out=folder, watch=watch(recipe))
+        add(_judged(recipe, folder, like=ordered[0]))
+    _write(rows, ordered[0], out)
+    return rows
+
+
+def recipes_of(folder: str | Path) -> list[Recipe]:
+    """The recipes of a folder."""
+    paths = sorted(Path(folder).glob("*.toml"))
+    if not paths:
+        raise UnreadableFile(folder, "holds no recipes", "name a folder of .toml files")
+    return [read(path) for path in paths]
+
+
+def in_order(recipes: Iterable[Recipe]) -> list[Recipe]:
+    """By name, but each after the ones that it needs."""
+    named = {recipe.name: recipe for recipe in sorted(recipes, key=lambda recipe: recipe.name)}
+    needs = {name: sorted(set(_needs(recipe)) & named.keys()) for name, recipe in named.items()}
+    try:
+        return [named[name] for name in TopologicalSorter(needs).static_order()]
+    except CycleError as error:
+        raise BadOption("--table", " -> ".join(error.args[1]), "recipes that do not need each other") from None
+
+
+def _needs(recipe: Recipe) -> Iterator[str]:
+    yield from (name for name in (recipe.warm_start, recipe.distill and recipe.distill.teacher) if name)
+
+
+def _without(recipe: Recipe, out: Path) -> Iterator[Row]:
+    """What can be had without learning: the input as it is, and the best classical denoiser on the same samples."""
+    data = recipe.data
+    contract = meant(data, keras_models.build(recipe.model.network, **dict(recipe.model.options))[1])
+    if not (isinstance(data, Synthetic) and contract.cfa == "bayer" and contract.output == "camera-linear"):
+        return
+    made = partial(pairs, data, contract, size=recipe.fit.size, held=True)
+    held = made(seed=recipe.fit.seed + HELD_OUT)
+    x, y = held.batch(range(JUDGED))
+    yield Row("amplified", "the input, demosaiced", figures(contract, y, amplified(contract, x)))
+    tuned = tune(made(seed=recipe.fit.seed + HELD_OUT + 1), range(TUNED))  # other scenes, noise and cameras
+    smooth = np.stack([picture(held.sample(number), method=tuned.best.method) for number in range(JUDGED)])
+    parts = " and ".join(type(part.smoother).__name__.lower() for part in tuned.best.method.parts)
+    yield Row("classical", f"told the noise, the best of {len(tuned.tried)}: {parts}", figures(contract, y, smooth))
+
+
+def _judged(recipe: Recipe, folder: Path, *, like: Recipe) -> Row:
+    """What the exported file gives on the held-out samples of `like`, in the runtime."""
+    files = {path.suffix[1:]: path for path in (folder / f"{recipe.name}.{kind}" for kind in ("onnx", "tflite"))}
+    files = {kind: path for kind, path in files.items() if path.is_file()}
+    session = runtime.open(next(iter(files.values())))
+    held = source(like.data, session.contract, seed=like.fit.seed, size=like.fit.size, part="held")
+    x, y = held.batch(range(JUDGED))
+    made = np.stack([session.run(sample.transpose(2, 0, 1)).transpose(1, 2, 0) for sample in x])
+    steps = f"{recipe.fit.steps} + {recipe.fine_tune.steps} steps"
+    about = f"{recipe.model.network}, {type(recipe.scheme).__name__}, {steps}"
+    size = {kind: path.stat().st_size / 1000 for kind, path in files.items()}
+    return Row(recipe.name, about, figures(session.contract, y, made), size)
+
+
+def as_markdown(rows: list[Row]) -> str:
+    """The table as text."""
+    heads, lines = _cells(rows)
+    told = [" | ".join(line) for line in (heads, ["---", "---", *["---:"] * (len(heads) - 2)], *lines)]
+    return "".join(f"| {line} |\n" for line in told)
+
+
+def _write(rows: list[Row], recipe: Recipe, out: Path) -> None:
+    """The table for people and for spreadsheets."""
+    where = f"{machine().processor}, {time.strftime('%Y-%m-%d')}"
+    with writing(out / "table.md") as file:
+        head = f"{described(recipe.data)}; {JUDGED} held-out samples; {where}.\n\n"
+        file.write((head + as_markdown(rows)).encode())
+    heads, lines = _cells(rows)
+    text = io.StringIO()
+    csv.writer(text).writerows([heads, *lines])
+    with writing(out / "table.csv") as file:
+        file.write(text.getvalue().encode())
+
+
+def _cells(rows: list[Row]) -> tuple[list[str], list[list[str]]]:
+    names = list(dict.fromkeys(name for row in rows for name in row.figures))
+    kinds = list(dict.fromkeys(kind for row in rows for kind in row.kilobytes))
+    heads = ["", "what", *names, *(f"{kind} kB" for kind in kinds)]
+
+    def line(row: Row) -> list[str]:
+        measured = [f"{row.figures[name]:.4g}" if name in row.figures else "" for name in names]
+        sizes = [f"{row.kilobytes[kind]:.0f}" if kind in row.kilobytes else "" for kind in kinds]
+        return [row.name, row.about, *measured, *sizes]
+
+    return heads, [line(row) for row in rows]

@@ -1,0 +1,17 @@
+"""Who is told how a training goes."""
+
+from __future__ import annotations
+
+from quant.fit import Step
+
+__all__ = ["Watch"]
+
+
+class Watch:
+    """Nobody; one who wants to know overrides these."""
+
+    def step(self, part: str, step: Step) -> None:
+        """A step of a fit was done."""
+
+    def decoded(self, done: int, of: int) -> None:
+        """So many scenes of a data set are decoded."""

@@ -1,0 +1,78 @@
+"""Recipes side by side: in the order of their needs, each trained once, judged by what the files give."""
+
+import csv
+from dataclasses import replace
+
+import pytest
+from click.testing import CliRunner
+from test_train import FEW, ONNX, recipe
+
+from quant import baseline, learn, table
+from quant.cli import main
+from quant.recipe import FOLDER, Distill, PaperFixedPoint, Rooms, Synthetic
+from runtime.errors import BadOption, UnreadableFile
+
+DATA = Synthetic(ratio=(100.0, 100.0))
+
+
+@pytest.fixture
+def small(monkeypatch):
+    """Few samples, and one classical denoiser of each kind."""
+    pytest.importorskip("skimage")
+    monkeypatch.setattr(learn, "HELD", 4)
+    monkeypatch.setattr(table, "JUDGED", 4)
+    monkeypatch.setattr(table, "TUNED", 1)
+    few = tuple(grid[:1] for grid in baseline.GRIDS)
+    monkeypatch.setattr(table, "tune", lambda pairs, numbers: baseline.tune(pairs, numbers, grids=few))
+
+
+def test_a_table_has_a_row_for_each_and_is_not_trained_twice(small, tmp_path, monkeypatch):
+    first = recipe(name="later", data=DATA, exports=ONNX)
+    second = recipe(
+        PaperFixedPoint(), name="early", warm_start="later", fit=replace(FEW, steps=0), data=DATA, exports=ONNX
+    )
+    seen = []
+    rows = table.table([second, first], out=tmp_path, done=lambda row: seen.append(row.name))
+    assert seen == [row.name for row in rows] == ["amplified", "classical", "later", "early"]
+    assert all(row.figures.keys() == {"psnr", "ssim", "mse"} for row in rows)
+    assert rows[1].figures["psnr"] > rows[0].figures["psnr"]
+    assert [row.kilobytes.keys() for row in rows] == [set(), set(), {"onnx"}, {"onnx"}]
+    with (tmp_path / "table.csv").open(newline="") as file:
+        lines = list(csv.reader(file))
+    assert [line[0] for line in lines] == ["", *seen]
+    assert [line[0] for line in lines[0:1]] == [""]
+    text = (tmp_path / "table.md").read_text()
+    assert "synthetic pairs at x100 to x100" in text
+    assert table.as_markdown(rows) in text
+    monkeypatch.delattr(table, "train")
+    assert table.table([first, second], out=tmp_path) == rows
+
+
+def test_what_needs_another_comes_after_it():
+    a, b, c = (recipe(name=name) for name in "abc")
+    distill = Distill(teacher="b", teacher_maps=("x",), student_maps=("x",))
+    ordered = table.in_order([replace(a, warm_start="c"), b, replace(c, distill=distill)])
+    assert [one.name for one in ordered] == ["b", "c", "a"]
+    assert [one.name for one in table.in_order([c, a, b])] == ["a", "b", "c"]
+    assert [one.name for one in table.in_order([replace(a, warm_start="runs/c")])] == ["a"], "another's run"
+    with pytest.raises(BadOption, match="a -> c -> a|c -> a -> c"):
+        table.in_order([replace(a, warm_start="c"), replace(c, warm_start="a")])
+
+
+def test_what_cannot_stand_side_by_side_is_refused(tmp_path):
+    with pytest.raises(BadOption, match="same data"):
+        table.table([recipe(name="a"), recipe(name="b", data=Rooms())], out=tmp_path)
+    with pytest.raises(UnreadableFile, match="holds no recipes"):
+        table.recipes_of(tmp_path)
+    for words in (["--table", str(tmp_path), "unet"], [], ["--table", str(tmp_path), "--workers", "2"]):
+        done = CliRunner().invoke(main, words)
+        assert done.exit_code == 2, words
+        assert len(done.output.splitlines()) == 1
+
+
+def test_the_shipped_tables_are_in_order_and_of_one_kind_of_data():
+    recipes = table.in_order(table.recipes_of(FOLDER / "trial"))
+    names = [one.name for one in recipes]
+    assert len({(one.data, one.fit.size, one.fit.seed) for one in recipes}) == 1
+    assert names.index("unet") < names.index("unet-w4a6")
+    assert names.index("thin-teacher") < names.index("thin-student-distilled")

@@ -34,8 +34,9 @@ __all__ = ["main"]
 @click.option("--seed", type=click.IntRange(0), help="Of the random numbers.")
 @click.option("--workers", type=click.IntRange(1), default=1, help="Processes on this machine that share each batch.")
 @click.option("--table", metavar="DIR", help="Train all recipes of a folder and compare their files.")
+@click.option("--pairs", type=click.IntRange(1), help="Write so many held-out pairs as DNG and TIFF; no training.")
 @click.option("--json", "as_json", is_flag=True, help="JSON on stdout: one object, or a line a row of a table.")
-def main(recipe: str | None, as_list: bool, table: str | None, workers: int, **options: Any) -> None:
+def main(recipe: str | None, as_list: bool, table: str | None, workers: int, pairs: int | None, **options: Any) -> None:
     """Train what RECIPE says: a name from --list, or a file like those.
 
     The folder holds the recipe, a history, pictures of the same patches over time, checkpoints, the weights and the
@@ -53,6 +54,8 @@ def main(recipe: str | None, as_list: bool, table: str | None, workers: int, **o
         return _list()
     if (recipe is None) == (table is None):
         raise BadOption("RECIPE", recipe or "", "a name from qk-train --list or a file, or else --table")
+    if pairs is not None and recipe is not None:
+        return _pairs(recipe, pairs, **options)
     if table is not None:
         if workers > 1:
             raise BadOption("--workers", workers, "1 with --table")
@@ -90,6 +93,18 @@ def _run(name: str, *, out: Path | None, resume: bool, as_json: bool, workers: i
         _tell_result(result, as_json=as_json)
 
 
+def _pairs(name: str, count: int, *, out: Path | None, resume: bool, as_json: bool, **changes: Any) -> None:
+    """Files of what a recipe is measured on."""
+    from quant.recipe import read
+
+    recipe = _changed(read(name), **changes)
+    _import_tensorflow()
+    from quant.pair_files import write_held
+
+    for dark, clean in write_held(recipe, range(count), out or Path(recipe.name)):
+        click.echo(json.dumps({"dark": str(dark), "clean": str(clean)}) if as_json else f"{dark}  {clean}")
+
+
 def _tell_result(result: Result, *, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps(result.as_dict()))
@@ -98,7 +113,8 @@ def _tell_result(result: Result, *, as_json: bool) -> None:
         told = ", ".join(f"{name} {value:.4g}" for name, value in figures.items())
         click.echo(f"{part:10} {told}, on held-out data")
     for file, parity in result.files.items():
-        click.echo(f"{result.folder / file}  worst {parity.worst:.2g} steps, {parity.exact:.2%} equal")
+        off = parity.worst * parity.unit
+        click.echo(f"{result.folder / file}  {parity.exact:.2%} of the values equal, at worst {off:.1g} off")
     if result.skipped:
         click.echo("\n".join([f"{len(result.skipped)} files could not be used:", *result.skipped]), err=True)
 
@@ -108,9 +124,7 @@ def _table(name: str, *, out: Path | None, resume: bool, as_json: bool, **change
     from quant.recipe import FOLDER
 
     chosen = FOLDER / name if (FOLDER / name).is_dir() else Path(name)
-    from keras_models.quiet import import_tensorflow
-
-    import_tensorflow()
+    _import_tensorflow()
     from quant.progress import watching
     from quant.table import as_markdown, recipes_of, table
 
@@ -125,11 +139,15 @@ def _tell(row: Row) -> None:
     click.echo(json.dumps(asdict(row)))
 
 
-def _team(workers: int) -> Team:
-    """The others that TF_CONFIG names, if it is set."""
+def _import_tensorflow() -> None:
     from keras_models.quiet import import_tensorflow
 
     import_tensorflow()
+
+
+def _team(workers: int) -> Team:
+    """The others that TF_CONFIG names, if it is set."""
+    _import_tensorflow()
     from quant.workers import join
 
     team = join()

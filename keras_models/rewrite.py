@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import tf_keras
 
 from keras_models.graph import Step, outputs, steps
 from runtime.errors import UnknownLayer
 
-__all__ = ["Make", "copy", "rebuild"]
+__all__ = ["Make", "copy", "difference", "rebuild", "reweighted"]
 
 # What Keras makes of a bare operation such as x * 2: its other operands are not in its config.
 BARE = ("TFOpLambda", "SlicingOpLambda")
@@ -54,3 +55,29 @@ def copy(layer: Any, reads: list[Any], **changes: Any) -> Any:
     made = twin(reads if len(reads) > 1 else reads[0])
     twin.set_weights(layer.get_weights())
     return made
+
+
+def reweighted(model: Any, weights: Mapping[str, Sequence[np.ndarray[Any, Any]]]) -> Any:
+    """The same network with other weights in the convolutions named: a kernel, and a bias where there is to be one."""
+
+    def make(step: Step, reads: list[Any]) -> Any:
+        if step.name not in weights:
+            return copy(step.layer, reads)
+        found = weights[step.name]
+        twin = type(step.layer).from_config({**step.layer.get_config(), "use_bias": len(found) > 1})
+        made = twin(reads[0])
+        twin.set_weights(found)
+        return made
+
+    return rebuild(model, make)
+
+
+def difference(before: Any, after: Any, x: Any) -> float:
+    """How far a rewrite moved the outputs for x: the largest difference as a part of the output's range, at worst."""
+    pairs = zip(*(made if isinstance(made, list) else [made] for made in (before(x), after(x))), strict=True)
+    worst = 0.0
+    for old, new in ((np.asarray(a, np.float64), np.asarray(b, np.float64)) for a, b in pairs):
+        off = float(np.abs(new - old).max())
+        # Not finite is as far apart as can be: no comparison below would notice it.
+        worst = max(worst, off / (float(np.ptp(old)) or 1.0)) if np.isfinite(off) else np.inf
+    return worst

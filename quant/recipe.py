@@ -51,6 +51,7 @@ __all__ = [
 
 FOLDER = Path(__file__).parent / "recipes"
 WINDOW = 11  # of SSIM, in losses.py
+MOST_PART_BITS = 6
 # Python 3.10 has no reader of TOML; its place there takes `tomli`, the same one before it joined the library.
 TOML = "tomllib" if sys.version_info >= (3, 11) else "tomli"
 
@@ -264,6 +265,9 @@ def _clashes(recipe: Recipe) -> Iterator[tuple[str, str, str]]:
         for key, pair in (("weights", scheme.weights), ("activations", scheme.activations)):
             if not sum(pair):
                 yield f"scheme.{key}", "[0, 0]", "at least one bit in all: everything would become zero"
+            if sum(pair) > MOST_PART_BITS:
+                most = f"at most {MOST_PART_BITS} bits in all: the sign and the carry of rounding up make 8"
+                yield f"scheme.{key}", str(list(pair)), most
     if (d := recipe.distill) and (not d.teacher_maps or len(d.teacher_maps) != len(d.student_maps)):
         yield "distill.student_maps", f"{len(d.student_maps)} names", f"as many as teacher_maps, {len(d.teacher_maps)}"
 

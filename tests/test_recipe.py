@@ -78,7 +78,7 @@ def test_shipped_recipes_say_what_their_names_say():
     assert read("unet-w8a8").scheme == FixedPoint()
     assert read("fixed-unet-paper-w4a6").scheme == PaperFixedPoint(weights=(0, 4), activations=(6, 0))
     assert read("unet-paper-w4a6").scheme == PaperFixedPoint(weights=(0, 4), activations=(2, 4))
-    assert read("unet-paper-w8a8").scheme == PaperFixedPoint(weights=(0, 7), activations=(2, 6))
+    assert read("unet-paper-w8a8").scheme == PaperFixedPoint(weights=(0, 6), activations=(2, 4))
     assert all(isinstance(read(name).scheme, Qat) == name.endswith("-qat") for name in names())
     assert [name for name in names() if read(name).distill] == ["thin-student-distilled"]
 
@@ -126,7 +126,7 @@ def test_every_variant_is_read_and_written_again(written):
         ('kind = "float"', Float()),
         ('kind = "qat"\nskip = ["down1_conv1"]', Qat(skip=("down1_conv1",))),
         ('kind = "fixed-point"\noutput_bits = 8\nscales = "one"', FixedPoint(output_bits=8, scales="one")),
-        ('kind = "paper-fixed-point"\nweights = [2, 6]', PaperFixedPoint(weights=(2, 6))),
+        ('kind = "paper-fixed-point"\nweights = [2, 4]', PaperFixedPoint(weights=(2, 4))),
     ]:
         recipe = read(written(f"{SMALL}\n[scheme]\n{table}\n"))
         assert recipe.scheme == scheme
@@ -178,6 +178,7 @@ BAD = {
         "2 items",
     ),
     "no bits": (SMALL + '[scheme]\nkind = "paper-fixed-point"\nweights = [0, 0]\n', "scheme.weights", "one bit"),
+    "nine bits": (SMALL + '[scheme]\nkind = "paper-fixed-point"\nweights = [0, 7]\n', "scheme.weights", "at most 6"),
     "item of a list": (SMALL + '[scheme]\nkind = "qat"\nskip = ["a", 1]\n', r"scheme.skip\[1\]", "text in quotes"),
     "option that is a list": (SMALL.replace("width = 4", "width = [4]"), "model.options.width", "text"),
     "option not finite": (SMALL.replace("width = 4", "width = inf"), "model.options.width", "finite"),

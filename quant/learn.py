@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 import keras_models
+from keras_models.lowered import Lowered
 from quant.diary import Diary
 from quant.distill import Taught, distilled, map_shapes, map_weights, tapped
 from quant.figures import amplified, better, figures
@@ -60,9 +61,7 @@ class Learning:
         return self._source(self.recipe.fit, "train").batch(range(count))[0] if count else None
 
     def __call__(self, model: Any, settings: Fit, *, part: str) -> None:
-        """Train, if there are steps to train, and measure."""
-        if not settings.steps and part != FIRST:
-            return
+        """Train for as many steps as there are, and note the figures on what is never learnt from."""
         kept = self._source(settings, "held")
         held = kept.batch(range(HELD))
         if settings.steps:
@@ -146,9 +145,9 @@ def course(settings: Fit, objective: Callable[[Any, Any], Any]) -> Course:
 def measured(model: Any, held: tuple[Array, Array], contract: Contract) -> dict[str, float]:
     """The figures of a network on held-out pairs."""
     x, y = held
-    return figures(
-        contract, y, np.concatenate([np.asarray(model(part, training=False)) for part in np.split(x, len(x) // 4)])
-    )
+    network = model.model if isinstance(model, Lowered) else model
+    parts = (x[first : first + AT_ONCE] for first in range(0, len(x), AT_ONCE))
+    return figures(contract, y, np.concatenate([np.asarray(network(part, training=False)) for part in parts]))
 
 
 def score(found: dict[str, float], contract: Contract) -> float:
@@ -162,9 +161,8 @@ def patches(model: Any, held: tuple[Array, Array], contract: Contract) -> list[l
     x, y = (whole[:SHOWN] for whole in held)
     made = np.asarray(model(x, training=False))
     given = amplified(contract, x) if contract.task == "enhance" else x
-    return [
-        [_displayed(picture, like=target) for picture in row] for *row, target in zip(given, made, y, y, strict=True)
-    ]
+    rows = zip(given, made, y, strict=True)
+    return [[_displayed(picture, like=target) for picture in (dark, found, target)] for dark, found, target in rows]
 
 
 def _displayed(picture: Array, *, like: Array) -> Array:

@@ -8,6 +8,7 @@ with a quantizer, or the work behind it would be in float too. An input is round
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 from difflib import get_close_matches
 from fnmatch import fnmatchcase
 from typing import Any
@@ -29,12 +30,18 @@ K = tf_keras.layers
 CONVS = (K.Conv2D, K.DepthwiseConv2D)
 
 
-def quantization_aware(model: Any, *, samples: Any = None, skip: tuple[str, ...] = ()) -> Any:
+def quantization_aware(
+    model: Any,
+    *,
+    samples: Any = None,
+    ranges: Mapping[str, tuple[float, float]] | None = None,
+    skip: tuple[str, ...] = (),
+) -> Any:
     """A copy of a float network, its weights included, that trains as if it ran in 8 bits.
 
     TFMOT starts every activation range at -6 to 6 and moves it by a thousandth a step. With `samples` the ranges
-    begin where the float network's own activations lie on them. Layers that `skip` names stay in float; `out*` is
-    every layer whose name begins so.
+    begin where the float network's own activations lie on them, or where `ranges` has them, by layer. Layers that
+    `skip` names stay in float; `out*` is every layer whose name begins so.
     """
     floats = _named_by(skip, model)
     model = _silu_apart(model)
@@ -55,7 +62,7 @@ def quantization_aware(model: Any, *, samples: Any = None, skip: tuple[str, ...]
     for relu, conv in inner.items():
         aware.get_layer(f"quant_{conv}").carries = relu  # under which name the float network puts out the same
     if samples is not None:
-        _start_ranges(aware, model, samples)
+        _start_ranges(aware, model, samples, ranges or {})
     return aware
 
 
@@ -212,17 +219,19 @@ def _seamed(model: Any, floats: set[str], loose: set[str]) -> Any:
     return rebuild(model, make) if unrounded else model
 
 
-def _start_ranges(aware: Any, model: Any, samples: Any) -> None:
-    """Set each activation range to what the float network's layer of that name puts out."""
+def _start_ranges(aware: Any, model: Any, samples: Any, known: Mapping[str, tuple[float, float]]) -> None:
+    """Set each activation range to the known one, or to what the float network's layer of that name puts out."""
     layers = [layer for layer in model.layers if f"quant_{layer.name}" in {w.name for w in aware.layers}]
     seen = tf_keras.Model(model.inputs, {layer.name: layer.output for layer in layers})(samples)
     for wrapper in aware.layers:
+        name = wrapper.name.removeprefix("quant_")
+        ends = known.get(getattr(wrapper, "carries", name))
         if type(wrapper).__name__ == "QuantizeLayer":
-            _assign(wrapper.quantizer_vars, samples)
-        elif wrapper.name.removeprefix("quant_") in seen:
+            _assign(wrapper.quantizer_vars, known.get(model.input_names[0], samples))
+        elif name in seen:
             moves = not isinstance(wrapper.quantize_config, RoundedGate)
             for ranges in activation_ranges(wrapper) if moves else ():
-                _assign(ranges, seen[wrapper.name.removeprefix("quant_")])
+                _assign(ranges, seen[name] if ends is None else ends)
 
 
 def activation_ranges(wrapper: Any) -> list[dict[str, Any]]:

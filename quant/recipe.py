@@ -17,6 +17,7 @@ from typing import Annotated, Any, Literal
 
 from keras_models.zoo import names as networks
 from quant.data import Data, Nyu, Rooms, Shapes, Sid, Synthetic, data_clashes
+from quant.scheme import Bits, FixedPoint, Float, PaperFixedPoint, Ptq, Qat, Scheme, scheme_clashes
 from quant.tables import Between, Count, Positive, Share, Whole, one_of, plain, refuse, table
 from runtime.contract import Option
 from runtime.errors import UnknownName, UnreadableFile
@@ -34,6 +35,7 @@ __all__ = [
     "Model",
     "Nyu",
     "PaperFixedPoint",
+    "Ptq",
     "Qat",
     "Recipe",
     "Rooms",
@@ -51,14 +53,10 @@ __all__ = [
 
 FOLDER = Path(__file__).parent / "recipes"
 WINDOW = 11  # of SSIM, in losses.py
-MOST_PART_BITS = 6
 # Python 3.10 has no reader of TOML; its place there takes `tomli`, the same one before it joined the library.
 TOML = "tomllib" if sys.version_info >= (3, 11) else "tomli"
 
 
-Bits = Annotated[int, Between(2, 8)]
-PartBits = Annotated[int, Between(0, 8)]
-Samples = Annotated[int, Between(0, 10_000)]
 Rate = Annotated[float, Between(1e-9, 1)]
 
 
@@ -68,43 +66,6 @@ class Model:
 
     network: str
     options: Mapping[str, Option] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class Float:
-    """Nothing is quantized."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Qat:
-    """8 bits, by TFMOT; ranges start at what so many `samples` show (0: at TFMOT's own); `skip` stays float."""
-
-    skip: tuple[str, ...] = ()
-    samples: Samples = 16
-
-
-@dataclass(frozen=True, kw_only=True)
-class FixedPoint:
-    """QKeras' whole multiples of a power of two; integer parts fitted to `samples`, or all `integer` if there are 0."""
-
-    weight_bits: Bits = 8
-    activation_bits: Bits = 8
-    input_bits: Bits = 8
-    output_bits: Bits | None = None
-    integer: Annotated[int, Between(0, 8)] = 1
-    scales: Literal["channel", "one"] = "channel"
-    samples: Samples = 16
-
-
-@dataclass(frozen=True, kw_only=True)
-class PaperFixedPoint:
-    """The fixed-point U-Net's quantizer (AskariHemmat et al., 2019): integer and fraction bits, the sign extra."""
-
-    weights: tuple[PartBits, PartBits] = (0, 4)
-    activations: tuple[PartBits, PartBits] = (6, 0)
-
-
-Scheme = Float | Qat | FixedPoint | PaperFixedPoint
 
 
 @dataclass(frozen=True)
@@ -261,13 +222,7 @@ def _clashes(recipe: Recipe) -> Iterator[tuple[str, str, str]]:
         yield "fine_tune.mixed_precision", "true under a scheme", "false: rounding is trained in float32"
     if not isinstance(recipe.scheme, Float) and any(export.bits for export in recipe.exports):
         yield "exports.bits", "set for a scheme that has its own", "it with the float scheme alone"
-    if isinstance(scheme := recipe.scheme, PaperFixedPoint):
-        for key, pair in (("weights", scheme.weights), ("activations", scheme.activations)):
-            if not sum(pair):
-                yield f"scheme.{key}", "[0, 0]", "at least one bit in all: everything would become zero"
-            if sum(pair) > MOST_PART_BITS:
-                most = f"at most {MOST_PART_BITS} bits in all: the sign and the carry of rounding up make 8"
-                yield f"scheme.{key}", str(list(pair)), most
+    yield from scheme_clashes(recipe.scheme, trains=recipe.fine_tune.steps > 0)
     if (d := recipe.distill) and (not d.teacher_maps or len(d.teacher_maps) != len(d.student_maps)):
         yield "distill.student_maps", f"{len(d.student_maps)} names", f"as many as teacher_maps, {len(d.teacher_maps)}"
 

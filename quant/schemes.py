@@ -2,30 +2,40 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 
 from keras_models.fold import plain
 from keras_models.lowered import Lowered
+from quant.apart import apart
+from quant.calibrate import calibrated
+from quant.correct import correct
+from quant.equalize import equalize
 from quant.fixed_point import fixed_point, paper_fixed_point
 from quant.lower_qkeras import lower_qkeras
 from quant.lower_tfmot import lower_tfmot
+from quant.ptq import ptq
 from quant.qat import quantization_aware
-from quant.recipe import FixedPoint, Float, PaperFixedPoint, Qat, Scheme
+from quant.scheme import FixedPoint, Float, PaperFixedPoint, Ptq, Qat, Scheme
 
 __all__ = ["bring_back", "lower", "quantize", "wanted"]
 
 Array = np.ndarray[Any, Any]
+AT_ONCE = 4  # samples in memory, with what all layers make of them
 
 
 def wanted(scheme: Scheme) -> int:
     """How many samples a scheme looks at before it begins."""
-    return scheme.samples if isinstance(scheme, Qat | FixedPoint) else 0
+    return scheme.samples if isinstance(scheme, Qat | FixedPoint | Ptq) else 0
 
 
-def quantize(model: Any, scheme: Scheme, *, samples: Array | None = None) -> Any:
-    """The network under that scheme, its weights included; `Float` is the network itself."""
+def quantize(model: Any, scheme: Scheme, *, samples: Array | None = None, trains: bool = True) -> Any:
+    """The network under that scheme, its weights included; `Float` is the network itself.
+
+    After post-training quantization it is in the plain form, or if it `trains` on, one that trains from those ranges.
+    """
     match scheme:
         case Float():
             return model
@@ -44,6 +54,36 @@ def quantize(model: Any, scheme: Scheme, *, samples: Array | None = None) -> Any
             )
         case PaperFixedPoint(weights=weights, activations=activations):
             return paper_fixed_point(model, weights=weights, activations=activations)
+        case Ptq():
+            return _after_training(model, scheme, samples, trains=trains)
+
+
+def _after_training(model: Any, scheme: Ptq, samples: Array | None, *, trains: bool) -> Any:
+    if samples is None:
+        raise ValueError("post-training quantization looks at samples")
+
+    def batches() -> Iterator[Array]:
+        yield from (samples[first : first + AT_ONCE] for first in range(0, len(samples), AT_ONCE))
+
+    if trains:
+        if scheme.equalize:
+            raise ValueError("an equalized network is no zoo network any more: it does not train on")
+        ranges = calibrated(apart(plain(model)), batches, method=scheme.method)
+        return quantization_aware(model, samples=samples, ranges=ranges.ends)
+    lowered = apart(plain(model))
+    if scheme.equalize:
+        lowered, _ = equalize(lowered)
+    small = ptq(
+        lowered,
+        batches,
+        method=scheme.method,
+        weights=scheme.weights,
+        weight_bits=scheme.weight_bits,
+        activation_bits=scheme.activation_bits,
+        per_channel=scheme.per_channel,
+        symmetric=scheme.symmetric,
+    )
+    return correct(small, lowered, batches) if scheme.correct else small
 
 
 def lower(model: Any, scheme: Scheme) -> Lowered:
@@ -51,14 +91,21 @@ def lower(model: Any, scheme: Scheme) -> Lowered:
     match scheme:
         case Float():
             return plain(model)
-        case Qat():
+        case Ptq() if isinstance(model, Lowered):
+            return model
+        case Qat() | Ptq():
             return lower_tfmot(model)
         case FixedPoint() | PaperFixedPoint():
             return lower_qkeras(model)
 
 
 def bring_back(trained: Any, *, into: Any) -> None:
-    """The float weights that were trained under a scheme, in the float network: where another scheme may begin."""
+    """The float weights that were trained under a scheme, in the float network: where another scheme may begin.
+
+    Post-training quantization trains none.
+    """
+    if isinstance(trained, Lowered):
+        return
     found = {weight.name: weight for weight in trained.weights}
     for weight in into.weights:
         weight.assign(found[weight.name])

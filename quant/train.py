@@ -17,7 +17,7 @@ from keras_models.plain_file import save_plain
 from quant.data import described as learnt_from
 from quant.learn import FIRST, LAST, Learning
 from quant.precision import available
-from quant.recipe import Recipe
+from quant.recipe import Float, Recipe
 from quant.run import MASTER, Result, claim, finish, master
 from quant.schemes import bring_back, lower, quantize, wanted
 from quant.sources import meant
@@ -44,8 +44,10 @@ def train(recipe: Recipe, *, out: str | Path, watch: Watch = NOBODY, team: Team 
     learning(model, recipe.fit, part=FIRST)
     if team.leads:
         keras_models.save(model, contract, out / FLOAT)
-    trained = quantize(model, recipe.scheme, samples=learning.samples(wanted(recipe.scheme)))
-    learning(trained, recipe.fine_tune, part=LAST)
+    samples = learning.samples(wanted(recipe.scheme))
+    trained = quantize(model, recipe.scheme, samples=samples, trains=recipe.fine_tune.steps > 0)
+    if not isinstance(recipe.scheme, Float) or recipe.fine_tune.steps:
+        learning(trained, recipe.fine_tune, part=LAST)
     if not team.leads:
         return Result(out, learning.figures, {})
     bring_back(trained, into=model)

@@ -18,6 +18,7 @@ from quant.recipe import (
     Float,
     Model,
     PaperFixedPoint,
+    Ptq,
     Qat,
     Recipe,
     Rooms,
@@ -34,6 +35,8 @@ SCHEMES = {
     "qat": Qat(samples=4, skip=("down1_conv1",)),
     "w4a6": FixedPoint(weight_bits=4, activation_bits=6, samples=4),
     "paper": PaperFixedPoint(),
+    "ptq": Ptq(samples=4, equalize=True, correct=True),
+    "ptq, qat": Ptq(samples=4),
 }
 ONNX = (Export(format="onnx"),)
 
@@ -49,7 +52,7 @@ def recipe(scheme=SCHEMES["float"], *, name="small", **changes):
         model=Model(network="unet", options={"width": 4, "levels": 2, "activation": "relu"}),
         scheme=scheme,
         fit=FEW,
-        fine_tune=replace(FEW, steps=0 if scheme == Float() else 2),
+        fine_tune=replace(FEW, steps=0 if scheme in (Float(), SCHEMES["ptq"]) else 2),
         data=Synthetic(ratio=(50.0, 100.0)),
     )
     return replace(plain, **changes)

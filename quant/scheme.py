@@ -1,0 +1,84 @@
+"""How a network is made small: the schemes a recipe may name, one class each."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Annotated, Literal
+
+from quant.tables import Between
+
+__all__ = ["Bits", "FixedPoint", "Float", "PaperFixedPoint", "Ptq", "Qat", "Scheme", "scheme_clashes"]
+
+Bits = Annotated[int, Between(2, 8)]
+PartBits = Annotated[int, Between(0, 8)]
+Samples = Annotated[int, Between(0, 10_000)]
+MOST_PART_BITS = 6
+
+
+@dataclass(frozen=True)
+class Float:
+    """Nothing is quantized."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Qat:
+    """8 bits, by TFMOT; ranges start at what so many `samples` show (0: at TFMOT's own); `skip` stays float."""
+
+    skip: tuple[str, ...] = ()
+    samples: Samples = 16
+
+
+@dataclass(frozen=True, kw_only=True)
+class FixedPoint:
+    """QKeras' whole multiples of a power of two; integer parts fitted to `samples`, or all `integer` if there are 0."""
+
+    weight_bits: Bits = 8
+    activation_bits: Bits = 8
+    input_bits: Bits = 8
+    output_bits: Bits | None = None
+    integer: Annotated[int, Between(0, 8)] = 1
+    scales: Literal["channel", "one"] = "channel"
+    samples: Samples = 16
+
+
+@dataclass(frozen=True, kw_only=True)
+class PaperFixedPoint:
+    """The fixed-point U-Net's quantizer (AskariHemmat et al., 2019): integer and fraction bits, the sign extra."""
+
+    weights: tuple[PartBits, PartBits] = (0, 4)
+    activations: tuple[PartBits, PartBits] = (6, 0)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ptq:
+    """No training: ranges from `samples`; with a fine-tune they are where quantization-aware training begins."""
+
+    method: Literal["average", "entropy", "minmax", "mse", "percentile"] = "mse"
+    weights: Literal["minmax", "mse"] = "minmax"
+    weight_bits: Bits = 8
+    activation_bits: Bits = 8
+    per_channel: bool = True
+    symmetric: bool = False
+    equalize: bool = False
+    correct: bool = False
+    samples: Annotated[int, Between(1, 10_000)] = 128
+
+
+Scheme = Float | Qat | FixedPoint | PaperFixedPoint | Ptq
+
+
+def scheme_clashes(scheme: Scheme, *, trains: bool) -> Iterator[tuple[str, str, str]]:
+    """What is wrong between keys that are each right: the key, the problem, what may stand there."""
+    if isinstance(scheme, Ptq) and trains:
+        full = replace(scheme, weight_bits=8, activation_bits=8, per_channel=True, symmetric=False)
+        full = replace(full, equalize=False, correct=False)
+        if scheme != full:
+            yield "fine_tune.steps", "set behind these grids", "0, or 8 bits a channel, uncorrected: what TFMOT trains"
+    if isinstance(scheme, PaperFixedPoint):
+        for key, pair in (("weights", scheme.weights), ("activations", scheme.activations)):
+            if not sum(pair):
+                yield f"scheme.{key}", "[0, 0]", "at least one bit in all: everything would become zero"
+            if sum(pair) > MOST_PART_BITS:
+                most = f"at most {MOST_PART_BITS} bits in all: the sign and the carry of rounding up make 8"
+                yield f"scheme.{key}", str(list(pair)), most

@@ -138,7 +138,10 @@ def test_scales_a_channel_hold_what_one_scale_loses():
     assert worst(per_channel=False) > 0.9  # nothing is left of the small one
 
 
-@pytest.mark.parametrize("method", ["mse", "entropy", lambda bits: Percentile(share=0.998)], ids=str)
+CUTTERS = {"mse": "mse", "entropy": "entropy", "percentile": lambda bits: Percentile(share=0.998)}
+
+
+@pytest.mark.parametrize("method", CUTTERS.values(), ids=CUTTERS.keys())
 def test_an_outlier_planted_in_the_samples_costs_min_and_max_dearly(method):
     batches = [batch.copy() for batch in network("unet")[2]]
     batches[0][0, 5, 5, 0] = 20

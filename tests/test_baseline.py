@@ -257,5 +257,5 @@ def test_another_mosaic_than_bayer_is_refused():
 def test_a_missing_library_is_named_with_the_line_that_brings_it(smoother, monkeypatch):
     for module in ("skimage", "skimage.restoration", "pywt"):
         monkeypatch.setitem(sys.modules, module, None)
-    with pytest.raises(MissingLibrary, match=r"pip install 'qk-unet\[dev\]'"):
+    with pytest.raises(MissingLibrary, match=r"pip install 'qk-unet\[train\]'"):
         smoother(np.zeros((16, 16, 4)))

@@ -25,6 +25,7 @@ Range = tuple[float, float]
 # Clips tried, as parts of the largest value: twelve octaves, since an outlier may be a thousand times the others.
 COARSE = 2.0 ** (-np.arange(48) / 4)
 FINE = 2.0 ** (-np.arange(-4, 5) / 16)  # around the best of those
+PIECES = 2048  # of one width that sizes are counted in, for their entropy
 ROUNDS = 2  # each end of a range is sought with the other one standing still
 
 
@@ -150,8 +151,9 @@ class Entropy(Spread):
         if not sizes.count.size:
             return 0.0, 0.0
         levels = 1 << (self.bits - (low < 0 < high))
-        clips = [float(largest * ratio) for ratio in 2.0 ** (-np.arange(64) / 8)]
-        clip = min(clips, key=lambda clip: lost(sizes, clip, levels=levels))
+        # Down to the 128th of 2048 pieces, as in the original: a clip below all values would lose nothing of them.
+        clips = [float(largest * ratio) for ratio in 2.0 ** (-np.arange(33) / 8)]
+        clip = min(clips, key=lambda clip: lost(sizes, clip, levels=levels, piece=largest / PIECES))
         return max(min(low, 0.0), -clip), min(max(high, 0.0), clip)
 
 
@@ -187,15 +189,18 @@ def _best_end(best: Range, full: Range, which: int, error: Callable[[Range], flo
     return best
 
 
-def lost(sizes: Cells, clip: float, *, levels: int) -> float:
+def lost(sizes: Cells, clip: float, *, levels: int, piece: float) -> float:
     """The divergence of sizes cut off at `clip` from the same made even within each of so many levels.
 
-    What is cut off counts as the last piece of the first, and is missing in the second: as in the original, where the
-    pieces are 2048 of one width. Here they are the histogram's own bins, cut where levels meet.
+    What is cut off counts as the last piece of the first, and is missing in the second. Pieces are of one width, as in
+    the original: the histogram's own bins are ever finer towards zero, and what lies unevenly in them would count more
+    than what is cut off.
     """
-    edges = np.unique(np.concatenate([[0.0, clip], sizes.low, sizes.high, np.arange(levels) * (clip / levels)]))
-    edges = edges[edges <= clip]
+    pieces = np.arange(0, clip, piece)
+    edges = np.unique(np.concatenate([pieces, [clip], np.arange(levels) * (clip / levels)]))
     mass = np.diff(sizes.below(edges))
+    if not mass.any():
+        return np.inf
     width = np.diff(edges) * (mass > 0)
     level = np.minimum(((edges[:-1] + edges[1:]) / 2 * (levels / clip)).astype(np.int64), levels - 1)
     mass_of, width_of = (np.bincount(level, weights=w, minlength=levels)[level] for w in (mass, width))

@@ -132,13 +132,20 @@ def test_an_outlier_is_cut_off_and_an_even_spread_is_not(observer):
 
 def test_the_divergence_is_least_where_levels_lose_least():
     sizes = seen(Entropy(), np.abs(bell())).histogram.cells().mirrored()
-    tight, good, wide = (lost(sizes, clip, levels=16) for clip in (0.3, 2.5, 40.0))
+    tight, good, wide = (lost(sizes, clip, levels=16, piece=40 / 2048) for clip in (0.3, 2.5, 40.0))
     assert good < tight
     assert good < wide
     # A density that is even within each level loses nothing, whatever the number of levels.
     steps = (np.arange(160_000) + 0.5) / 160_000
     flat = seen(Entropy(), steps.astype(np.float32)).histogram.cells().mirrored()
-    assert lost(flat, 1.0, levels=8) < 1e-3
+    assert lost(flat, 1.0, levels=8, piece=1 / 2048) < 1e-3
+
+
+def test_a_clip_below_all_values_is_never_the_best():
+    """An amplified frame has few levels, far apart: nothing lies below the first of them, and nothing would be lost."""
+    levels = np.random.default_rng(2).exponential(0.1, 20_000)
+    frame = np.minimum(np.rint(levels / 0.0063) * 0.0063, 1).astype(np.float32)
+    assert seen(Entropy(), frame).range()[1] > np.quantile(frame, 0.9)
 
 
 @pytest.mark.parametrize("method", METHODS)

@@ -6,18 +6,16 @@ Everything is checked before the first weight is set.
 
 from __future__ import annotations
 
-import io
-import zipfile
-import zlib
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from keras_models.zoo import build
+from runtime.arrays import read_arrays
 from runtime.atomic import writing
 from runtime.contract import Contract, digest
-from runtime.errors import AlteredFile, Error, UnreadableFile, WrongNetwork
+from runtime.errors import AlteredFile, Error, WrongNetwork
 
 if TYPE_CHECKING:
     import numpy as np
@@ -66,30 +64,7 @@ def restore(model: tf_keras.Model, contract: Contract, path: str | Path) -> Cont
 
 def read(path: str | Path) -> tuple[Contract, Arrays]:
     """The contract and the arrays of a weights file, every byte checked, no code run, no TensorFlow needed."""
-    import numpy as np
-
-    path = Path(path)
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise UnreadableFile(path, f"cannot be read ({error.strerror})", "name a weights file that exists") from None
-    try:
-        with np.load(io.BytesIO(data), allow_pickle=False) as file:
-            arrays = {name: file[name] for name in file.files}
-    except (
-        ValueError,
-        OSError,
-        EOFError,
-        KeyError,
-        NotImplementedError,
-        RuntimeError,
-        zipfile.BadZipFile,
-        zlib.error,
-    ):
-        remedy = (
-            "it is cut short, damaged or of another kind: fetch or write it again (.h5 and .keras files are never read)"
-        )
-        raise UnreadableFile(path, "is no weights file of qk-unet", remedy) from None
+    arrays = read_arrays(path, kind="weights file")
     text = arrays.pop(CONTRACT, None)
     plain = text is not None and text.dtype.kind == "U" and text.shape == ()
     contract = Contract.from_json(str(text) if plain else None, source=path)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import io
 import json
 import math
 import re
@@ -19,6 +18,7 @@ from typing import Any
 
 import numpy as np
 
+from runtime.arrays import read_arrays
 from runtime.atomic import writing
 from runtime.errors import AlteredFile, FileError, UnreadableFile
 
@@ -90,19 +90,13 @@ def best(folder: str | Path) -> Checkpoint | None:
 def load(path: str | Path) -> Checkpoint:
     """Read one file, every value checked."""
     path = Path(path)
+    arrays = read_arrays(path, kind="checkpoint")
     try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise UnreadableFile(path, f"cannot be read ({error.strerror})", "name a checkpoint that exists") from None
-    try:
-        with np.load(io.BytesIO(data), allow_pickle=False) as file:
-            arrays = {name: file[name] for name in file.files}
         header = json.loads(str(arrays.pop(HEADER)))
         digest, step, facts, score = (header.pop(key) for key in ("digest", "step", "facts", "score"))
         proved = digest == _digest({**header, "step": step, "facts": facts, "score": score}, arrays)
-    # Damage can surface anywhere inside the zip and .npy readers, as anything; it always means this.
-    except Exception:
-        raise UnreadableFile(path, "is no whole checkpoint of qk-unet", "it is cut short, damaged or foreign") from None
+    except (KeyError, ValueError, TypeError, AttributeError, RecursionError):
+        raise UnreadableFile(path, "is no checkpoint of qk-unet", "its header is damaged or foreign") from None
     if not proved or header != {"version": VERSION}:
         raise AlteredFile(path, "is not what was once written (its digest or version differs)", "use another one")
     if (name := NAME.fullmatch(path.name)) and int(name[1]) != step:

@@ -20,6 +20,9 @@ from runtime.errors import BadOption
 K = tf_keras.layers
 # Of the output's range: float32 sums of numbers with another offset.
 SUMS = 1e-5
+DOUBLE = 1e-9  # relative: float64 sums of some hundred numbers, in another order
+SINGLE = 1e-4  # relative: float32 values whose differences are small beside them
+APART = 0.1  # relative: moments of channels that were scaled and not followed differ by whole factors
 # Norms keep the variance of n samples times n / (n - 1), n = 512 here, and three of them stand in a row.
 BESSEL = 4 / 512
 HIGH = 6.0  # a bias that keeps the channels of these networks above zero: their deviations are about one
@@ -218,8 +221,8 @@ def test_moments_of_samples_are_those_of_all_of_them_at_once():
     lowered, x = network(pair), image(5, 8, 8, 3)
     parts = sampled_moments(lowered, lambda: iter([x[:1], x[1:2] * 1, x[2:]]))
     made = tf_keras.Model(lowered.model.input, lowered.model.get_layer("first").output)(x).numpy().astype(np.float64)
-    np.testing.assert_allclose(parts["first"].mean, made.mean(axis=(0, 1, 2)), rtol=1e-9)
-    np.testing.assert_allclose(parts["first"].deviation, made.std(axis=(0, 1, 2)), rtol=1e-9)
+    np.testing.assert_allclose(parts["first"].mean, made.mean(axis=(0, 1, 2)), rtol=DOUBLE)
+    np.testing.assert_allclose(parts["first"].deviation, made.std(axis=(0, 1, 2)), rtol=DOUBLE)
 
 
 def test_a_mean_far_from_zero_costs_no_deviation():
@@ -257,6 +260,6 @@ def test_moments_follow_equalization():
     after, report = equalize(lowered, threshold=0)
     before, now = (sampled_moments(one, lambda: [x])["first"] for one in (lowered, after))
     followed = before.divided(report.scales["first"])
-    np.testing.assert_allclose(followed.mean, now.mean, rtol=1e-4, atol=1e-6)  # float32 values
-    np.testing.assert_allclose(followed.deviation, now.deviation, rtol=1e-4)
-    assert not np.allclose(before.deviation, now.deviation, rtol=0.1)
+    np.testing.assert_allclose(followed.mean, now.mean, rtol=SINGLE, atol=1e-6)  # a mean may be near 0
+    np.testing.assert_allclose(followed.deviation, now.deviation, rtol=SINGLE)
+    assert not np.allclose(before.deviation, now.deviation, rtol=APART)

@@ -54,13 +54,15 @@ def test_packing_the_turned_mosaic_in_phase_is_turning_the_packed_one(cfa, turn)
     )
 
 
+ANOTHER = 0.05  # of white: scenes that were the same would be equal but for float32 rounding
+
+
 @pytest.mark.parametrize("turn", TURNS[1:4])
 def test_flipping_the_planes_as_they_are_is_another_scene(turn):
     asked = contract()
     x, y = exposed(16, 16, asked=asked)
     again, _ = exposed(0, 0, asked=asked, of=turn(y))
-    # A twentieth of white: scenes that were the same would be equal but for float32 rounding.
-    assert not np.allclose(turn(x), again, atol=0.05)
+    assert not np.allclose(turn(x), again, atol=ANOTHER)
 
 
 def test_transposing_bayer_exchanges_the_greens_and_cuts_nothing():

@@ -11,6 +11,7 @@ from quant.calibrate import calibrated, values
 from quant.observe import MinMax
 from runtime.errors import BadNumbers, BadOption, UnknownName
 
+SUMS = 1e-5  # the same float32 operations; between a graph and single calls the order of a sum may differ
 SLACK = 1 << 18  # bytes of bookkeeping; a batch kept would be as many, and twelve are seen more
 
 
@@ -18,7 +19,7 @@ def test_ranges_of_the_smallest_and_largest_are_those_of_the_network():
     found = calibrated(floats(), lambda: network("unet")[2], method="minmax")
     x = np.concatenate(network("unet")[2])
     probe = tf_keras.Model(floats().model.inputs, floats().model.get_layer("down1_act1").output)(x).numpy()
-    np.testing.assert_allclose(found.ends["down1_act1"], (probe.min(), probe.max()), rtol=1e-5)
+    np.testing.assert_allclose(found.ends["down1_act1"], (probe.min(), probe.max()), rtol=SUMS)
     assert found.count == len(x)
     assert found.still == ()
 
@@ -28,8 +29,7 @@ def test_a_tensor_watched_is_the_models_own():
     end = outputs(lowered.model)[0]
     ((step, found),) = values(lowered, x, wanted=[end])
     assert step.makes == end
-    # The same float32 operations; only the order of a sum may differ between a graph and single calls.
-    np.testing.assert_allclose(found, lowered(x).numpy(), atol=1e-5 * np.ptp(found))
+    np.testing.assert_allclose(found, lowered(x).numpy(), atol=SUMS * np.ptp(found))
 
 
 class Keeps(MinMax):

@@ -129,7 +129,7 @@ def test_maps_of_other_sizes_or_channels_are_refused_by_name():
 def test_the_weights_are_in_proportion_to_one_over_the_area_and_add_up_to_ten():
     found = map_weights([(4, 4, 8), (2, 2, 8), (1, 4, 3)], total=10)
     # 1/16, 1/4, 1/4: nine sixteenths in all.
-    np.testing.assert_allclose(found, [10 / 9, 40 / 9, 40 / 9], rtol=1e-12)
+    np.testing.assert_allclose(found, [10 / 9, 40 / 9, 40 / 9], rtol=1e-12)  # float64
     assert sum(map_weights([(64, 64, 1), (3, 5, 1)], total=10)) == pytest.approx(10)
 
 
@@ -141,7 +141,7 @@ def test_the_loss_is_the_tasks_and_each_maps_mean_difference_by_its_weight():
     y, prediction = (target, *theirs), [picture, *ours]
     by_hand = [np.abs(np.float64(a) - b).mean() for a, b in zip(theirs, ours, strict=True)]
     found = float(distilled(l1, (2.0, 8.0))(y, prediction))
-    assert found == pytest.approx(float(l1(target, picture)) + 2 * by_hand[0] + 8 * by_hand[1], rel=1e-5)
+    assert found == pytest.approx(float(l1(target, picture)) + 2 * by_hand[0] + 8 * by_hand[1], rel=1e-5)  # float32
     assert float(distilled(l1, (0.0, 0.0))(y, prediction)) == float(l1(target, picture))
     with pytest.raises(ValueError, match="longer"):
         distilled(l1, (1.0,))(y, prediction)

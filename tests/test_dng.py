@@ -96,7 +96,7 @@ def test_the_file_says_what_it_is(y, tmp_path):
     with rawpy.imread(str(tmp_path / "a.dng")) as raw:
         assert raw.raw_type == rawpy.RawType.Stack
         assert raw.raw_pattern is None
-        assert raw.camera_whitebalance[:3] == pytest.approx(WB, rel=1e-5)
+        assert raw.camera_whitebalance[:3] == pytest.approx(WB, rel=RATIONAL)
         assert (raw.black_level_per_channel, raw.white_level) == ([0, 0, 0, 0], 65535)
         assert np.allclose(raw.rgb_xyz_matrix[:3], XYZ2CAM, atol=RATIONAL)
         assert raw.sizes.flip == 0

@@ -39,6 +39,7 @@ def largest(lowered, name, axis):
 
 # --- the mathematics
 
+LOGARITHMS = 1e-9  # relative: float64 through a logarithm and back
 sizes = st.floats(-12, 12).map(lambda e: 2.0**e)
 
 
@@ -48,14 +49,18 @@ def test_every_range_of_a_chain_becomes_the_geometric_mean_of_all(columns):
     ranges = np.array(columns).T
     by = np.concatenate([np.ones((1, ranges.shape[1])), scales(ranges), np.ones((1, ranges.shape[1]))])
     after = ranges * by[:-1] / by[1:]
-    np.testing.assert_allclose(after, np.broadcast_to(np.exp(np.log(ranges).mean(axis=0)), after.shape), rtol=1e-9)
+    np.testing.assert_allclose(
+        after, np.broadcast_to(np.exp(np.log(ranges).mean(axis=0)), after.shape), rtol=LOGARITHMS
+    )
 
 
 @settings(max_examples=40, deadline=None, derandomize=True)
 @given(st.lists(st.tuples(sizes, sizes), min_size=1, max_size=6))
 def test_a_pair_is_scaled_as_published(columns):
     first, second = np.array(columns).T
-    np.testing.assert_allclose(1 / scales(np.stack([first, second]))[0], np.sqrt(first * second) / first, rtol=1e-9)
+    np.testing.assert_allclose(
+        1 / scales(np.stack([first, second]))[0], np.sqrt(first * second) / first, rtol=LOGARITHMS
+    )
 
 
 def test_dead_channels_and_those_below_the_threshold_keep_their_size():

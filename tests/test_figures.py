@@ -40,7 +40,9 @@ def test_figures_of_a_batch_are_the_means_of_its_pictures():
     found = figures(UNET, y, made)
     assert found["psnr"] == pytest.approx(np.mean([psnr(a, b, data_range=1) for a, b in zip(y, made, strict=True)]))
     assert found["ssim"] == pytest.approx(np.mean([ssim(a, b, data_range=1) for a, b in zip(y, made, strict=True)]))
-    assert found["psnr"] != pytest.approx(psnr(y, made, data_range=1), abs=1e-6)  # the mean of logarithms
+    assert found["psnr"] != pytest.approx(
+        psnr(y, made, data_range=1), abs=1e-6
+    )  # the mean of logarithms is not the logarithm of the mean
 
 
 def test_depth_is_measured_in_metres_and_where_it_is_known():

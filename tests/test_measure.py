@@ -108,7 +108,9 @@ def test_a_mean_has_the_interval_of_the_textbook():
     assert (mean.count, mean.mean) == (8, 5)
     assert mean.deviation == pytest.approx(math.sqrt(32 / 7), abs=ROUNDING)
     # Student's t for 7 degrees of freedom is 2.365.
-    assert mean.interval[1] - 5 == pytest.approx(2.365 * math.sqrt(32 / 7) / math.sqrt(8), rel=1e-3)
+    assert mean.interval[1] - 5 == pytest.approx(
+        2.365 * math.sqrt(32 / 7) / math.sqrt(8), rel=1e-3
+    )  # three digits of the textbook
     assert mean.interval[0] + mean.interval[1] == pytest.approx(10, abs=ROUNDING)
 
 
@@ -118,7 +120,7 @@ def test_the_interval_is_students_for_few_and_many(count, t):
     for value in range(count):
         mean.add(value)
     half = t * np.std(np.arange(count), ddof=1) / math.sqrt(count)
-    assert mean.interval[1] - mean.mean == pytest.approx(half, rel=5e-4)
+    assert mean.interval[1] - mean.mean == pytest.approx(half, rel=5e-4)  # four digits
 
 
 def test_below_two_figures_nothing_is_known_of_the_spread():
@@ -138,8 +140,10 @@ def test_the_streamed_mean_is_the_mean(values, shift):
     for value in values:
         mean.add(value + shift)
     shifted = np.array(values) + shift
-    assert mean.mean == pytest.approx(shifted.mean(), rel=1e-12, abs=1e-9)
-    assert mean.deviation == pytest.approx(shifted.std(ddof=1), rel=1e-6, abs=1e-6)
+    assert mean.mean == pytest.approx(shifted.mean(), rel=1e-12, abs=1e-9)  # float64, beside a million
+    assert mean.deviation == pytest.approx(
+        shifted.std(ddof=1), rel=1e-6, abs=1e-6
+    )  # what is left of 16 digits once a million is squared
 
 
 def test_about_95_of_a_hundred_intervals_hold_the_true_mean():

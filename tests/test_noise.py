@@ -87,10 +87,13 @@ def test_at_the_least_and_the_greatest_uniform_number_a_draw_is_finite():
         assert np.isfinite(TukeyLambda(lam, 1.0).draw((2,), Ends())).all()
 
 
+BRIGHT = 0.01  # a row shares its noise: at x100 the mean of 512 rows is off by less than this, five times over
+
+
 def test_a_darker_shot_of_the_same_scene_is_noisier_and_as_bright(rng):
     clean = np.full((SIDE, SIDE), 0.5, np.float32)
     shots = {ratio: noisy(clean, SENSOR, ratio=ratio, rng=rng) for ratio in (1.0, 10.0, 100.0)}
-    assert all(shot.mean() == pytest.approx(0.5, rel=0.01) for shot in shots.values())
+    assert all(shot.mean() == pytest.approx(0.5, rel=BRIGHT) for shot in shots.values())
     assert shots[100.0].std() > 2 * shots[10.0].std() > 4 * shots[1.0].std()
 
 

@@ -94,7 +94,7 @@ def test_train_masks_and_test_depths_and_labelled_metres_are_the_same_depth(tmp_
         assert (found_x.shape, found_y.shape) == ((32, 32, 3), (8, 8, 1))
         assert (found_x.dtype, found_y.dtype) == (np.float32, np.float32)
         np.testing.assert_allclose(found_y, y, atol=tolerance)
-    np.testing.assert_allclose(nyu.pair(mat, size=32, out=8)[0], x, atol=1e-6)
+    np.testing.assert_allclose(nyu.pair(mat, size=32, out=8)[0], x, atol=1e-6)  # float32
     np.testing.assert_allclose(nyu.pair(test, size=32, out=8)[0], x, atol=1e-6)
 
 

@@ -97,7 +97,9 @@ def test_the_input_is_the_formula_of_see_in_the_dark():
     raw = sample.raw
     level = np.maximum(raw.mosaic.astype(np.float64) - raw.black[0][0], 0) / (raw.white - raw.black[0][0])
     planes = [level[0::2, 0::2], level[0::2, 1::2], level[1::2, 1::2], level[1::2, 0::2]]
-    assert x == pytest.approx(np.minimum(np.stack(planes, -1) * sample.ratio, 1), abs=1e-5)
+    assert x == pytest.approx(
+        np.minimum(np.stack(planes, -1) * sample.ratio, 1), abs=1e-5
+    )  # float32, times a ratio of up to 300
     assert raw.pattern == ((0, 1), (1, 2))
 
 

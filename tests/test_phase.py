@@ -33,7 +33,7 @@ def test_packing_is_the_runtimes_with_no_levels(cfa):
     raw = raw_of(mosaic, pattern=pattern, black=tuple((0.0,) * len(row) for row in pattern), white=1000.0)
     planes = pack.planes(raw, pack.frame(raw, contract(cfa, multiple=1)), asked, ratio=1.0)
     ours = packed(mosaic, asked).transpose(2, 0, 1)
-    assert np.allclose(planes, ours / 1000, atol=1e-6)
+    assert np.allclose(planes, ours / 1000, atol=1e-6)  # float32
 
 
 @settings(max_examples=80, deadline=None)

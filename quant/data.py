@@ -21,11 +21,12 @@ class Synthetic:
 
     Scenes are dead leaves, and photographs or bright RAW files of folders. The camera is any, its gain drawn from
     `gain` (the file's levels an electron makes, of 14 bits), or with `noise`, a calibration table, that sensor;
-    `exposures`, a list of See in the Dark, then says at which ISO and ratios it is used.
+    `exposures`, a list of See in the Dark, then says at which ISO and ratios it is used. With the output `camera-root`
+    the network sees and tells the root of light.
     """
 
     ratio: tuple[Ratio, Ratio] = (100.0, 300.0)
-    output: Literal["camera-linear", "srgb"] = "camera-linear"
+    output: Literal["camera-linear", "camera-root", "srgb"] = "camera-linear"
     leaves: bool = True
     photographs: str | None = None
     raw_files: str | None = None

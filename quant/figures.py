@@ -16,6 +16,7 @@ from quant.measure import WINDOW, mse, psnr, ssim
 from quant.nyu import METRES
 from quant.phase import cell, unpacked
 from runtime.contract import Contract
+from runtime.root import answer, squared
 
 __all__ = ["amplified", "better", "figures"]
 
@@ -91,12 +92,13 @@ def amplified(contract: Contract, x: Array) -> Array:
     """What the network must improve on: its input (n, h, w, planes), brightened as it is, as full colours (n, H, W, 3).
 
     A colour is kept where it was measured; elsewhere it is the mean of its neighbours, weighted by a tent: for a Bayer
-    mosaic bilinear interpolation. The colours are the camera's own, linear.
+    mosaic bilinear interpolation. The colours are the camera's own, linear or by the root as the network tells them.
     """
     if contract.cfa == "none":
         raise ValueError(f"{contract.network} takes no mosaic")
     tent = TENTS[contract.cfa]
-    mosaics = np.stack([unpacked(planes, contract) for planes in x.astype(np.float64)])
+    light = squared(x) if contract.range == "root" else x
+    mosaics = np.stack([unpacked(planes, contract) for planes in light.astype(np.float64)])
     _, height, width = mosaics.shape
     tile = cell(contract.cfa)
     colours = tile[np.ix_(np.arange(height) % len(tile), np.arange(width) % len(tile))]
@@ -105,7 +107,7 @@ def amplified(contract: Contract, x: Array) -> Array:
         measured = (colours == colour).astype(np.float64)
         around = _spread(mosaics * measured, tent) / _spread(measured[None], tent)
         picture[..., colour] = np.where(measured > 0, mosaics, around)
-    return np.clip(picture, 0, 1, out=picture)
+    return answer(np.clip(picture, 0, 1, out=picture), contract)
 
 
 def _spread(values: Array, tent: tuple[float, ...]) -> Array:

@@ -22,6 +22,7 @@ from quant.sources import Part, Source, require_suits, source
 from quant.watch import Watch
 from quant.workers import ALONE, Team
 from runtime.contract import Contract
+from runtime.root import squared
 
 __all__ = ["FIRST", "HELD", "LAST", "Learning", "course", "measured"]
 
@@ -161,8 +162,8 @@ def patches(model: Any, held: tuple[Array, Array], contract: Contract) -> list[l
     x, y = (whole[:SHOWN] for whole in held)
     made = np.asarray(model(x, training=False))
     given = amplified(contract, x) if contract.task == "enhance" else x
-    rows = zip(given, made, y, strict=True)
-    return [[_displayed(picture, like=target) for picture in (dark, found, target)] for dark, found, target in rows]
+    wholes = [squared(whole) if contract.output == "camera-root" else whole for whole in (given, made, y)]
+    return [[_displayed(picture, like=row[-1]) for picture in row] for row in zip(*wholes, strict=True)]
 
 
 def _displayed(picture: Array, *, like: Array) -> Array:

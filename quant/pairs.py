@@ -25,6 +25,7 @@ from runtime.develop import develop, look
 from runtime.errors import BadOption
 from runtime.pack import TILES, frame, planes
 from runtime.raw import About, Raw
+from runtime.root import answer
 
 __all__ = ["AnyCamera", "Listed", "Pairs", "Sample", "Shot"]
 
@@ -159,8 +160,8 @@ class Pairs:
         return source(rng, self.side)
 
     def _target(self, sample: Sample) -> Array:
-        if self.contract.output == "camera-linear":
-            return np.ascontiguousarray(sample.colours.transpose(1, 2, 0))
+        if self.contract.output != "srgb":
+            return np.ascontiguousarray(answer(sample.colours, self.contract).transpose(1, 2, 0))
         as_camera = replace(look(sample.raw, self.contract), output="camera-linear")  # the network's own is a picture
         shown = np.empty((*sample.colours.shape[1:], 3), np.uint16)
         develop(sample.colours, as_camera, shown)

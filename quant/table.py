@@ -32,6 +32,7 @@ from quant.watch import Watch
 from runtime.atomic import writing
 from runtime.doctor import machine
 from runtime.errors import BadOption, UnreadableFile
+from runtime.root import answer
 
 __all__ = ["Row", "as_markdown", "in_order", "recipes_of", "table"]
 
@@ -104,7 +105,7 @@ def _without(recipe: Recipe, out: Path) -> Iterator[Row]:
     """What can be had without learning: the input as it is, and the best classical denoiser on the same samples."""
     data = recipe.data
     contract = meant(data, keras_models.build(recipe.model.network, **dict(recipe.model.options))[1])
-    if not (isinstance(data, Synthetic) and contract.cfa == "bayer" and contract.output == "camera-linear"):
+    if not (isinstance(data, Synthetic) and contract.cfa == "bayer" and contract.output != "srgb"):
         return
     made = partial(pairs, data, contract, size=recipe.fit.size, held=True)
     held = made(seed=recipe.fit.seed + HELD_OUT)
@@ -112,6 +113,7 @@ def _without(recipe: Recipe, out: Path) -> Iterator[Row]:
     yield Row("amplified", "the input, demosaiced", figures(contract, y, amplified(contract, x)))
     tuned = tune(made(seed=recipe.fit.seed + HELD_OUT + 1), range(TUNED))  # other scenes, noise and cameras
     smooth = np.stack([picture(held.sample(number), method=tuned.best.method) for number in range(JUDGED)])
+    smooth = answer(smooth, contract)
     parts = " and ".join(type(part.smoother).__name__.lower() for part in tuned.best.method.parts)
     yield Row("classical", f"told the noise, the best of {len(tuned.tried)}: {parts}", figures(contract, y, smooth))
 

@@ -37,16 +37,17 @@ class Contract:
     options: Mapping[str, Option] = field(default_factory=dict)
     task: Literal["enhance", "depth", "segment"]
 
-    # What goes in: `planes` in this order, (value - black) / (white - black), times the ratio, cut at 1.
+    # What goes in: `planes` in this order, (value - black) / (white - black), times the ratio, cut at 0 and 1, or
+    # the root of it (root.py).
     cfa: Literal["bayer", "x-trans", "none"]
     planes: tuple[str, ...]
     pack: int
     layout: Literal["NHWC", "NCHW"] = "NHWC"
-    range: Literal["black-to-white", "unit"]
+    range: Literal["black-to-white", "root", "unit"]
     ratio_max: float
 
     # What comes out: `channels` planes at `scale` times the input's height and width.
-    output: Literal["srgb", "camera-linear", "depth", "mask"]
+    output: Literal["srgb", "camera-linear", "camera-root", "depth", "mask"]
     channels: int
     scale: Fraction
     exits: tuple[str, ...] = ("picture",)

@@ -12,7 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cache, partial
 from math import floor
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -32,7 +32,7 @@ BLOCK = 2**16  # pixels developed at a time: their buffers stay in a core's cach
 class Look:
     """What stands between a network's answer for one frame and the picture of it."""
 
-    output: str  # the contract's
+    output: Literal["srgb", "camera-linear"]
     gains: tuple[float, float, float]  # white balance; the least is 1, so that what saturates reaches white
     cam2rgb: tuple[tuple[float, ...], ...]
     cfa: str
@@ -41,11 +41,11 @@ class Look:
 
 
 def look(raw: Raw, contract: Contract) -> Look:
-    """How that network's answer for that frame is developed."""
+    """How that network's answer for that frame is developed, as light if it is a root."""
     least = min(raw.wb)
     red, green, blue = (float(gain / least) for gain in raw.wb)
     return Look(
-        output=contract.output,
+        output="camera-linear" if contract.output.startswith("camera") else "srgb",
         gains=(red, green, blue),
         cam2rgb=tuple(tuple(float(x) for x in row) for row in raw.cam2rgb),
         cfa=contract.cfa,

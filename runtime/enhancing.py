@@ -20,6 +20,7 @@ from runtime.job import SWEEP, Job, Result, Wish, windows_of
 from runtime.memory import available, cores, resident
 from runtime.ratio import Ratio, choose, sweep
 from runtime.raw import Raw
+from runtime.root import squared
 from runtime.session import Session
 from runtime.session import open as open_model
 from runtime.sheet import contact_sheet, shrunk
@@ -84,7 +85,7 @@ class Enhancer:
         """Run the network window by window, and develop each while it is warm."""
         raw, frame = job.raw, job.frame
         look = develop.look(raw, self.contract)
-        to_light = self.wish.format == "dng" and self.contract.output == "camera-linear"
+        to_light = self.wish.format == "dng" and look.output == "camera-linear"
         job.pixels, view = develop.rotated(raw.mosaic.shape, raw.about.orientation, channels=self.contract.channels)
         spent = {"pack": 0.0, "develop": 0.0}
         band: list[Any] = []
@@ -94,12 +95,15 @@ class Enhancer:
             band.clear()
             planes = pack.planes(raw, frame, self.contract, ratio=job.ratio.value, rows=(begin, end))
             if self.wish.strength < 1:
-                band[:] = [begin, develop.amplified(planes, look)]
+                light = squared(planes) if self.contract.range == "root" else planes
+                band[:] = [begin, develop.amplified(light, look)]
             spent["pack"] += time.perf_counter() - start
             return planes
 
         def write(made: Array, row: int, column: int) -> None:
             start = time.perf_counter()
+            if self.contract.output == "camera-root":
+                squared(made, out=made)
             if band:
                 made = self._blended(made, band[1], row - int(band[0] * self.contract.scale), column)
             made, top, left = _visible(made, row - frame.top, column - frame.left, view.shape)
@@ -134,7 +138,7 @@ class Enhancer:
             exif=block,
             description=words,
             raw=job.raw,
-            linear="camera" if self.contract.output == "camera-linear" else "srgb",
+            linear="camera" if self.contract.output.startswith("camera") else "srgb",
             threads=self.threads,
         )
         job.seconds["encode"] = time.perf_counter() - start

@@ -21,6 +21,7 @@ import numpy as np
 from runtime.contract import Contract
 from runtime.errors import BadContract, UnsupportedRaw
 from runtime.raw import Raw
+from runtime.root import CUT, root
 
 __all__ = ["GRIDS", "TILES", "Frame", "frame", "planes"]
 
@@ -125,7 +126,7 @@ def planes(
     rows: tuple[int, int] | None = None,
     out: Array | None = None,
 ) -> Array:
-    """Some rows of the network's input: (value - black) / (white - black), times the ratio, cut at 0 and 1.
+    """Some rows of the network's input: (value - black) / (white - black), times the ratio, cut as it is used to.
 
     Float32 (planes, rows, width) in the contract's order; `out` takes it if it is given.
     """
@@ -142,6 +143,7 @@ def planes(
         for grid, plane in zip(grids, out[:, first - begin : last - begin], strict=True):
             _fill(plane, band, first, grid, contract.pack)
             _scale(plane, first, _blacks(raw, frame, grid), raw.white, ratio)
+            _cut(plane, contract)
     return out
 
 
@@ -210,4 +212,11 @@ def _scale(plane: Array, first: int, blacks: Array, white: float, ratio: float) 
         part = plane[(odd - first) % side :: side, column::side]
         np.subtract(part, np.float32(black), out=part)
         np.multiply(part, np.float32(ratio / (white - black)), out=part)
-    np.clip(plane, 0, 1, out=plane)
+
+
+def _cut(plane: Array, contract: Contract) -> None:
+    """To what the network has seen, in place."""
+    if contract.range == "root":
+        np.clip(root(plane, out=plane), *CUT, out=plane)
+    else:
+        np.clip(plane, 0, 1, out=plane)

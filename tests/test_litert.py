@@ -153,3 +153,21 @@ def test_a_model_with_nan_weights_is_refused(tmp_path):
     (tmp_path / "a.tflite").write_bytes(appended(spoiled, told))
     with pytest.raises(UnreadableFile, match="NaN or infinity"):
         LiteRT(tmp_path / "a.tflite")
+
+
+ZIP_DAMAGE = {  # the field of the central directory, which stands last, that says otherwise
+    "encrypted": (8, b"\x01\x00"),
+    "compressed by what nobody knows": (10, b"\x63\x00"),
+    "compressed, which it is not": (10, b"\x08\x00"),
+}
+
+
+@pytest.mark.parametrize("damage", ZIP_DAMAGE)
+def test_a_damaged_zip_is_refused_in_words(damage, made, tmp_path):
+    whole = made[0].read_bytes()
+    at, field = ZIP_DAMAGE[damage]
+    entry = whole.rindex(b"PK\x01\x02") + at
+    path = tmp_path / "damaged.tflite"
+    path.write_bytes(whole[:entry] + field + whole[entry + len(field) :])
+    with pytest.raises(BadContract, match="has no contract"):
+        read(path)

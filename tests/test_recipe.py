@@ -57,6 +57,7 @@ def test_every_recipe_that_was_promised_is_there():
         *("thin-teacher", "thin-student", "thin-student-distilled"),
         *("unet-qat", "light-qat", "lighter-qat", "squeeze-qat", "effnet-ffnet", "effnet-ffnet-qat"),
         *("unet-w8a8", "unet-w4a6", "unet-paper-w8a8", "unet-paper-w4a6", "fixed-unet-paper-w4a6"),
+        "fast",
     }
 
 

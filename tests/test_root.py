@@ -58,8 +58,9 @@ def test_a_network_of_roots_gives_the_picture_of_the_one_of_light(strength, tmp_
     """The fake answers with the mean of its planes; with one light for all, that is the same in both."""
     dng(tmp_path / "a.dng", np.full((64, 96), 512 + 64, np.uint16), pattern=BAYER["RGGB"])
     raw, pictures = read(tmp_path / "a.dng"), []
+    wish = Wish(format="dng", ratio="100", strength=strength)
     for contract in (LINEAR, ROOTED, replace(ROOTED, output="camera-linear")):
-        enhancer = Enhancer(Session(fake := Fake(contract), ran=fake.ran), Wish(format="dng", ratio="100", strength=strength))
+        enhancer = Enhancer(Session(fake := Fake(contract), ran=fake.ran), wish)
         job = enhancer.prepare(raw)
         enhancer.infer(job)
         enhancer.save(job, tmp_path / "out.dng")

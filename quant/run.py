@@ -65,11 +65,11 @@ def finish(result: Result) -> None:
 
 
 def finished(out: Path, recipe: Recipe) -> bool:
-    """Whether a run of this very recipe ended well there, and its files are where it wrote them."""
+    """Whether a run of this very recipe ended well there, and its files and weights are where it wrote them."""
     if _read(out / NOTE).get("digest") != digest(recipe):
         return False
     files = _read(out / RESULT).get("files")
-    return isinstance(files, dict) and all((out / name).is_file() for name in files)
+    return isinstance(files, dict) and all((out / name).is_file() for name in (MASTER, *files))
 
 
 def master(run: str, *, beside: Path) -> Path:

@@ -1,7 +1,8 @@
 """Recipes of a folder side by side: each trained once, every file judged by the runtime on the same held-out data.
 
 For frames of the dark the amplified input and the best of the classical denoisers stand beside them. A run that is
-done is not done again; one that names another as its teacher or its beginning comes after it.
+done is not done again; one that names another as its teacher or its beginning comes after it. What files cost to run
+is measured at the end, all in turn: times of one table can be compared, those of two cannot.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ import csv
 import io
 import time
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
@@ -30,6 +31,7 @@ from quant.synthetic import pairs
 from quant.train import train
 from quant.watch import Watch
 from runtime.atomic import writing
+from runtime.cost import Cost, costs
 from runtime.doctor import machine
 from runtime.errors import BadOption, UnreadableFile
 from runtime.root import answer
@@ -39,6 +41,9 @@ __all__ = ["Row", "as_markdown", "in_order", "recipes_of", "table"]
 Array = np.ndarray[Any, Any]
 JUDGED = 64  # held-out samples
 TUNED = 8  # samples that the classical denoiser is tuned on
+SIDE = 256  # of the input that files are timed with: a mosaic of 512 x 512
+ROUNDS = 20  # of timing
+DIGITS = {"kB": ".0f", "ms": ".2f", "iB": ".0f"}
 
 
 @dataclass(frozen=True)
@@ -48,7 +53,7 @@ class Row:
     name: str
     about: str
     figures: dict[str, float]
-    kilobytes: dict[str, float] = field(default_factory=dict)  # of its files, by format
+    costs: dict[str, float] = field(default_factory=dict)  # of its files: "onnx ms" and the like
 
 
 def table(
@@ -75,6 +80,7 @@ def table(
         if not finished(folder, recipe):
             train(recipe, out=folder, watch=watch(recipe))
         add(_judged(recipe, folder, like=ordered[0]))
+    rows = _with_costs(rows, out)
     _write(rows, ordered[0], out)
     return rows
 
@@ -120,16 +126,35 @@ def _without(recipe: Recipe, out: Path) -> Iterator[Row]:
 
 def _judged(recipe: Recipe, folder: Path, *, like: Recipe) -> Row:
     """What the exported file gives on the held-out samples of `like`, in the runtime."""
-    files = {path.suffix[1:]: path for path in (folder / f"{recipe.name}.{kind}" for kind in ("onnx", "tflite"))}
-    files = {kind: path for kind, path in files.items() if path.is_file()}
+    files = _files(folder)
     session = runtime.open(next(iter(files.values())))
     held = source(like.data, session.contract, seed=like.fit.seed, size=like.fit.size, part="held")
     x, y = held.batch(range(JUDGED))
     made = np.stack([session.run(sample.transpose(2, 0, 1)).transpose(1, 2, 0) for sample in x])
     steps = f"{recipe.fit.steps} + {recipe.fine_tune.steps} steps"
     about = f"{recipe.model.network}, {type(recipe.scheme).__name__}, {steps}"
-    size = {kind: path.stat().st_size / 1000 for kind, path in files.items()}
-    return Row(recipe.name, about, figures(session.contract, y, made), size)
+    return Row(recipe.name, about, figures(session.contract, y, made))
+
+
+def _files(folder: Path) -> dict[str, Path]:
+    """What a run exported, by format; a folder is named as its recipe, and so are they."""
+    files = {kind: folder / f"{folder.name}.{kind}" for kind in ("onnx", "tflite")}
+    return {kind: path for kind, path in files.items() if path.is_file()}
+
+
+def _with_costs(rows: list[Row], out: Path) -> list[Row]:
+    """The rows with what their files cost to run, one after the other in turn."""
+    files = {row.name: _files(out / row.name) for row in rows}
+    found = costs([path for named in files.values() for path in named.values()], side=SIDE, rounds=ROUNDS)
+
+    def told(kind: str, cost: Cost) -> dict[str, float]:
+        peak = {} if cost.peak is None else {f"{kind} MiB": cost.peak / 2**20}
+        return {f"{kind} kB": cost.size / 1000, f"{kind} ms": 1000 * cost.run.median, **peak}
+
+    def of_all(named: dict[str, Path]) -> dict[str, float]:
+        return {key: value for kind, path in named.items() for key, value in told(kind, found[path]).items()}
+
+    return [replace(row, costs=of_all(files[row.name])) for row in rows]
 
 
 def as_markdown(rows: list[Row]) -> str:
@@ -143,7 +168,8 @@ def _write(rows: list[Row], recipe: Recipe, out: Path) -> None:
     """The table for people and for spreadsheets."""
     where = f"{machine().processor}, {time.strftime('%Y-%m-%d')}"
     with writing(out / "table.md") as file:
-        head = f"{described(recipe.data)}; {JUDGED} held-out samples; {where}.\n\n"
+        size = f"times and memory for an input of {SIDE} x {SIDE}"
+        head = f"{described(recipe.data)}; {JUDGED} held-out samples; {size}; {where}.\n\n"
         file.write((head + as_markdown(rows)).encode())
     heads, lines = _cells(rows)
     text = io.StringIO()
@@ -154,12 +180,12 @@ def _write(rows: list[Row], recipe: Recipe, out: Path) -> None:
 
 def _cells(rows: list[Row]) -> tuple[list[str], list[list[str]]]:
     names = list(dict.fromkeys(name for row in rows for name in row.figures))
-    kinds = list(dict.fromkeys(kind for row in rows for kind in row.kilobytes))
-    heads = ["", "what", *names, *(f"{kind} kB" for kind in kinds)]
+    kinds = list(dict.fromkeys(kind for row in rows for kind in row.costs))
+    heads = ["", "what", *names, *kinds]
 
     def line(row: Row) -> list[str]:
         measured = [f"{row.figures[name]:.4g}" if name in row.figures else "" for name in names]
-        sizes = [f"{row.kilobytes[kind]:.0f}" if kind in row.kilobytes else "" for kind in kinds]
-        return [row.name, row.about, *measured, *sizes]
+        spent = [f"{row.costs[kind]:{DIGITS[kind[-2:]]}}" if kind in row.costs else "" for kind in kinds]
+        return [row.name, row.about, *measured, *spent]
 
     return heads, [line(row) for row in rows]

@@ -69,8 +69,12 @@ def test_a_run_is_finished_with_its_result_and_all_its_files(tmp_path):
     told = json.loads((tmp_path / RESULT).read_text())
     assert told == json.loads(json.dumps(result.as_dict()))
     assert told["files"]["small.onnx"]["decibel"] is None, "JSON has no infinity"
-    (tmp_path / "small.onnx").unlink()
-    assert not finished(tmp_path, RECIPE)
+    for name in ("small.onnx", MASTER):
+        kept = (tmp_path / name).read_bytes()
+        (tmp_path / name).unlink()
+        assert not finished(tmp_path, RECIPE), name
+        (tmp_path / name).write_bytes(kept)
+    assert finished(tmp_path, RECIPE)
 
 
 @pytest.mark.parametrize("damaged", ["", '{"files": {"small.on', "[]", "{}", '{"files": ["small.onnx"]}'])

@@ -1,0 +1,34 @@
+from dataclasses import replace
+
+import pytest
+from contracts import UNET
+from tiny_model import tiny
+
+from runtime.cost import costs, nearest
+from runtime.errors import SetupError
+
+
+def test_a_file_costs_time_and_the_memory_of_a_process_of_its_own():
+    small, wide = tiny(), tiny(output="camera-linear", width=16)
+    held = bytearray(b"x" * (300 << 20))  # what this process holds is no cost of the file
+    found = costs([small, wide], side=64, rounds=2)
+    assert list(found) == [small, wide]
+    for path, cost in found.items():
+        assert cost.size == path.stat().st_size
+        assert cost.load > 0
+        assert len(cost.run.seconds) == 2
+        assert 10 << 20 < cost.peak < len(held)
+    more = costs([small], side=512, rounds=1)[small]
+    assert more.peak > found[small].peak
+    assert more.run.median > found[small].run.median
+
+
+@pytest.mark.parametrize(("side", "taken"), [(256, 256), (255, 240), (7, 16)])
+def test_the_side_is_one_the_network_takes(side, taken):
+    assert nearest(replace(UNET, multiple=16), side) == taken
+
+
+def test_a_process_that_cannot_run_the_file_says_why(monkeypatch):
+    monkeypatch.setattr("runtime.cost.CHILD", "raise SystemExit('no room')")
+    with pytest.raises(SetupError, match="no room"):
+        costs([tiny()], side=32, rounds=1)

@@ -1,7 +1,8 @@
 """A recipe is data: which network, trained how, on what, made small by which scheme, written to which formats.
 
 It is read from TOML and says only what differs from a default. Every key is checked before anything is computed; the
-variants of a scheme or a schedule are tables with a `kind`, and classes here.
+variants of a scheme or a schedule are tables with a `kind`, and classes here. `like` names another file of its folder:
+what this one does not say is as it stands there.
 """
 
 from __future__ import annotations
@@ -165,6 +166,11 @@ def read(path_or_name: str | Path) -> Recipe:
     path = FOLDER / f"{path_or_name}.toml" if str(path_or_name) in names() else Path(path_or_name)
     if path.suffix != ".toml":
         raise UnknownName("recipe", path_or_name, names())
+    return _recipe(_values(path), path.stem, path)
+
+
+def _values(path: Path, *, behind: tuple[Path, ...] = ()) -> dict[str, Any]:
+    """What a file says, over what it takes from the one it is like; `behind` are those that are like it."""
     toml = need(TOML, library=TOML, extra="train")
     try:
         values = toml.loads(path.read_text(encoding="utf-8"))
@@ -172,7 +178,24 @@ def read(path_or_name: str | Path) -> Recipe:
         raise UnreadableFile(path, f"cannot be read ({error.strerror})", "name a recipe that exists") from None
     except (ValueError, RecursionError) as error:
         raise refuse(path, "the file", f"not TOML ({error})", "tables of key = value") from None
-    return _recipe(values, path.stem, path)
+    if (like := values.pop("like", None)) is None:
+        return values
+    other = path.with_name(f"{like}.toml")
+    if not other.is_file() or other in (path, *behind):
+        others = sorted({file.stem for file in path.parent.glob("*.toml")} - {file.stem for file in (path, *behind)})
+        raise refuse(path, "like", repr(like), one_of(str(like), others))
+    return _over(_values(other, behind=(path, *behind)), values)
+
+
+def _over(known: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:
+    """One table over another, key by key; a variant over another variant as a whole."""
+    made = dict(known)
+    for key, value in own.items():
+        under = made.get(key)
+        tables = isinstance(under, dict) and isinstance(value, dict)
+        same = tables and value.get("kind", under.get("kind")) == under.get("kind")
+        made[key] = _over(under, value) if same else value
+    return made
 
 
 def to_json(recipe: Recipe) -> str:

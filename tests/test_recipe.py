@@ -327,3 +327,50 @@ def test_a_recipe_is_read_without_tensorflow():
     source = inspect.getsource(module)
     assert "tensorflow" not in source.split("from __future__")[1]
     assert "numpy" not in source
+
+
+LIKE = """
+like = "base"
+[model]
+options = {levels = 3}
+[scheme]
+kind = "fixed-point"
+[fit]
+rate = 1e-3
+schedule = {kind = "cosine"}
+"""
+BASE = """
+warm_start = "earlier"
+[model]
+network = "unet"
+options = {width = 4}
+[scheme]
+kind = "qat"
+skip = ["out1_*"]
+[fit]
+steps = 10
+batch = 2
+schedule = {kind = "steps", boundaries = [5]}
+[fine_tune]
+steps = 3
+"""
+
+
+def test_a_recipe_like_another_is_that_one_but_for_what_it_says(tmp_path):
+    (tmp_path / "base.toml").write_text(BASE)
+    (tmp_path / "mine.toml").write_text(LIKE)
+    base, mine = (read(tmp_path / f"{name}.toml") for name in ("base", "mine"))
+    assert mine.model.options == {"width": 4, "levels": 3}
+    assert mine.scheme == FixedPoint(), "nothing of another scheme stays"
+    assert mine.fit == replace(base.fit, rate=1e-3, schedule=Cosine())
+    assert (mine.warm_start, mine.name, mine.fine_tune.steps) == ("earlier", "mine", 3)
+    (tmp_path / "third.toml").write_text('like = "mine"\n[scheme]\nkind = "fixed-point"\nweight_bits = 4\n')
+    assert read(tmp_path / "third.toml") == replace(mine, name="third", scheme=FixedPoint(weight_bits=4))
+
+
+def test_a_recipe_like_none_that_is_there_or_like_itself_is_refused(tmp_path):
+    for name, like in (("a", "'b'"), ("b", "'a'"), ("c", "'c'"), ("d", "'bb'"), ("e", "3")):
+        (tmp_path / f"{name}.toml").write_text(f"like = {like}\n" + SMALL)
+    for name, words in (("a", "like"), ("b", "like"), ("c", "like"), ("d", "'b'. There are"), ("e", "like")):
+        with pytest.raises(UsageError, match=words):
+            read(tmp_path / f"{name}.toml")

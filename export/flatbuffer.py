@@ -10,7 +10,7 @@ import numpy as np
 
 from runtime.tflite import Buffer, finished, schema
 
-__all__ = ["Flatbuffer", "Levels", "packed"]
+__all__ = ["Flatbuffer", "Levels"]
 
 Array = np.ndarray[Any, Any]
 
@@ -117,12 +117,3 @@ class Flatbuffer:
         number = getattr(schema().BuiltinOperator, kind)
         # The old field has room for 127 numbers and is what old readers look at.
         return schema().OperatorCodeT(min(number, 127), None, OPTIONS[kind][1], number)
-
-
-def packed(q: Array, bits: int) -> bytes:
-    """Whole numbers of 2, 4 or 8 bits as TFLite stores them: the first of each byte in its lowest bits."""
-    whole: Array = q.astype(np.int8).ravel().view(np.uint8)
-    count = 8 // bits
-    cells: Array = np.pad(whole, (0, -whole.size % count)).reshape(-1, count) & np.uint8((1 << bits) - 1)
-    shifts = np.arange(count, dtype=np.uint8) * np.uint8(bits)
-    return np.bitwise_or.reduce(cells << shifts, axis=1).astype(np.uint8).tobytes()

@@ -8,6 +8,7 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
+from export.bits import beside, layers
 from keras_models.grid import Grid
 from runtime.errors import BadGrid
 
@@ -15,6 +16,7 @@ __all__ = ["IR_VERSION", "OPSET", "Graph"]
 
 # 21 is the first with 4-bit weights; ONNX Runtime 1.20 and later read it, JetPack 6's 1.23 among them.
 OPSET = 21
+LAYER = 700  # bytes that the nodes of one layer of bits take in a file
 IR_VERSION = 10
 
 Array = np.ndarray[Any, Any]
@@ -38,6 +40,13 @@ class Graph:
         if name in self.constants:
             raise ValueError(f"two constants are named {name!r}")
         self.constants[name] = numpy_helper.from_array(np.array(array, order="C"), name)
+        return name
+
+    def shared(self, array: Array | np.generic) -> str:
+        """A small constant that many may read, named for what it is."""
+        name = f"{array.dtype}_{'_'.join(map(str, array.ravel()))}_of{'x'.join(map(str, array.shape))}"
+        if name not in self.constants:
+            self.constant(name, array)
         return name
 
     def rename(self, old: str, new: str) -> str:
@@ -65,10 +74,8 @@ class Graph:
         return self.node("DequantizeLinear", [q, scale, zero], name)
 
     def kernel(self, levels: Array, grid: Grid, name: str) -> str:
-        """A kernel on a grid for a convolution of whole numbers: int8, from 4 bits widened when the file is loaded."""
-        q = self._packed(levels, grid, f"{name}_q")
-        if grid.bits <= 4:
-            q = self.node("Cast", [q], f"{name}_wide", to=TensorProto.INT8)
+        """A kernel on a grid for a convolution of whole numbers: int8, from fewer bits when the file is loaded."""
+        q = self._whole(levels, grid, name)
         scale = self.constant(f"{name}_scale", grid.scale)
         zero = self.constant(f"{name}_zero", np.zeros(grid.scale.shape, np.int8))
         axis = {"axis": 0} if grid.scale.ndim else {}
@@ -79,26 +86,56 @@ class Graph:
 
         A DequantizeLinear would be kept for an integer kernel that never comes, and run with every frame.
         """
-        q = self._packed(levels, grid, f"{name}_q")
         shape = [-1, *[1] * (levels.ndim - 1)] if grid.scale.ndim else []
-        wide = self.node("Cast", [q], f"{name}_wide", to=TensorProto.FLOAT)
+        wide = self.node("Cast", [self._whole(levels, grid, name)], f"{name}_float", to=TensorProto.FLOAT)
         return self.node("Mul", [wide, self.constant(f"{name}_scale", grid.scale.reshape(shape))], name)
 
-    def _packed(self, levels: Array, grid: Grid, name: str) -> str:
-        """Levels as int8, two to a byte if they have 4 bits or fewer.
+    def _whole(self, levels: Array, grid: Grid, name: str) -> str:
+        """Levels as int8, kept in as few bytes as can be: all that widens them is done once, when a file is loaded.
 
-        2-bit tensors came with opset 25, which JetPack's ONNX Runtime does not read.
+        2-bit tensors came with opset 25, which JetPack's ONNX Runtime does not read, and 3 bits have none.
         """
         if not grid.signed or grid.zero:
             raise BadGrid(
                 f"levels {grid.low} to {grid.high} around {grid.zero} for {name!r}", "a signed kernel around 0"
             )
+        parts = layers(grid.bits)
+        one_by_one = levels.size * (4 if grid.bits <= 4 else 8) // 8
+        if grid.bits not in (4, 8) and levels.size * grid.bits // 8 + LAYER * len(parts) < one_by_one:
+            return self._layered(levels, grid.bits, name)
         if grid.bits > 4:
-            return self.constant(name, levels.astype(np.int8))
-        nibbles = np.append(levels.ravel() & 15, [0] * (levels.size % 2)).astype(np.uint8)
-        pairs = nibbles[0::2] | (nibbles[1::2] << 4)  # the first of a pair in the low half
-        self.constants[name] = helper.make_tensor(name, TensorProto.INT4, levels.shape, pairs.tobytes(), raw=True)
-        return name
+            return self.constant(f"{name}_q", levels.astype(np.int8))
+        q, data = f"{name}_q", beside(levels, 4).tobytes()
+        self.constants[q] = helper.make_tensor(q, TensorProto.INT4, levels.shape, data, raw=True)
+        return self.node("Cast", [q], f"{name}_wide", to=TensorProto.INT8)
+
+    def _layered(self, levels: Array, bits: int, name: str) -> str:
+        """Levels kept layer on layer, from 0 up: put together and moved back around 0."""
+        middle = 1 << (bits - 1)
+        made = ""
+        for at, width in layers(bits):
+            layer = self._layer(levels + middle, at, width, f"{name}_at{at}")
+            if at:
+                up = self.node("BitShift", [layer, self.shared(np.uint8(at))], f"{name}_up{at}", direction="LEFT")
+                layer = self.node("BitwiseOr", [made, up], f"{name}_to{at}")
+            made = layer
+        shaped = self.node("Reshape", [made, self.shared(np.array(levels.shape, np.int64))], f"{name}_shaped")
+        above = self.node("Cast", [shaped], f"{name}_above", to=TensorProto.INT32)
+        around = self.node("Sub", [above, self.shared(np.int32(middle))], f"{name}_around")
+        return self.node("Cast", [around], f"{name}_wide", to=TensorProto.INT8)
+
+    def _layer(self, levels: Array, at: int, width: int, name: str) -> str:
+        """Some bits of all levels, in a row, taken out of the bytes that they share."""
+        mask = (1 << width) - 1
+        q = self.constant(f"{name}_q", beside((levels >> at) & mask, width)[:, None])
+        shifts = self.shared(np.arange(0, 8, width, dtype=np.uint8)[None])
+        shifted = self.node("BitShift", [q, shifts], f"{name}_down", direction="RIGHT")
+        masked = self.node("BitwiseAnd", [shifted, self.shared(np.uint8(mask))], f"{name}_only")
+        row = self.node("Reshape", [masked, self.shared(np.array([-1], np.int64))], f"{name}_row")
+        if levels.size * width % 8 == 0:
+            return row
+        ends = [self.shared(np.array([end], np.int64)) for end in (0, levels.size)]
+        return self.node("Slice", [row, *ends], f"{name}_cut")
 
     def bias(self, levels: Array, scale: Array, name: str) -> str:
         """A bias as whole steps of the sums it is added to."""

@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from export.flatbuffer import Levels, packed
+from export.bits import beside
+from export.flatbuffer import Levels
 from export.tflite_groups import Group
 from export.tflite_tensors import Tensors, Value
 from keras_models.grid import Grid
@@ -98,7 +99,11 @@ def _stored(t: Tensors, name: str, kernel: Kernel) -> int:
     bits = 4 if kernel.bits <= 4 else 8
     scale = np.asarray(kernel.scale)
     return t.graph.tensor(
-        name, kernel.array.shape, f"INT{bits}", levels=Levels(scale, axis=kernel.axis), data=packed(kernel.array, bits)
+        name,
+        kernel.array.shape,
+        f"INT{bits}",
+        levels=Levels(scale, axis=kernel.axis),
+        data=beside(kernel.array, bits).tobytes(),
     )
 
 

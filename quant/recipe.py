@@ -191,7 +191,7 @@ def _over(known: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:
     """One table over another, key by key; a variant over another variant as a whole."""
     made = dict(known)
     for key, value in own.items():
-        under = made.get(key)
+        under: Any = made.get(key)
         tables = isinstance(under, dict) and isinstance(value, dict)
         same = tables and value.get("kind", under.get("kind")) == under.get("kind")
         made[key] = _over(under, value) if same else value

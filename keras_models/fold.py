@@ -18,7 +18,7 @@ from keras_models.graph import Step, outputs, steps
 from keras_models.lowered import Lowered
 from keras_models.rewrite import copy, rebuild
 
-__all__ = ["Norm", "fold", "norm_as_depthwise", "plain", "with_weights"]
+__all__ = ["Norm", "fold", "norm_as_depthwise", "norms_that_fold", "plain", "with_weights"]
 
 K = tf_keras.layers
 CONVS = (K.Conv2D, K.DepthwiseConv2D, K.Conv2DTranspose)
@@ -51,32 +51,41 @@ def fold(kernel: Array, bias: Array | float, norm: Norm, *, axis: int = -1) -> t
     return kernel.astype(np.float32), (bias * norm.gain + norm.shift).astype(np.float32)
 
 
-def plain(model: Any) -> Lowered:
-    """A float network in the plain form: the same function, nothing normed, dropped or bent inside a convolution."""
-    walk = steps(model)
-    readers = Counter([tensor for step in walk for tensor in step.reads] + outputs(model))
-    makers = {step.makes: step for step in walk}
-    folded = {
-        step.reads[0]: step.layer
-        for step in walk
-        if _is_channel_norm(step.layer) and readers[step.reads[0]] == 1 and _can_fold(makers[step.reads[0]].layer)
-    }
+def plain(model: Any, *, fold: bool = True) -> Lowered:
+    """A float network in the plain form: the same function, nothing normed, dropped or bent inside a convolution.
+
+    Without `fold` no norm goes into a kernel: each stands as the 1x1 depthwise convolution that it is.
+    """
+    norms = norms_that_fold(model) if fold else {}
+    gone = {norm.name for norm in norms.values()}
 
     def make(step: Step, reads: list[Any]) -> Any:
         match step.layer:
-            case K.BatchNormalization() if step.reads[0] in folded:
+            case K.BatchNormalization() if step.name in gone:
                 return reads[0]
             case K.BatchNormalization() as norm if _is_channel_norm(norm):
                 return norm_as_depthwise(norm)(reads[0])
             case K.Dropout() | K.SpatialDropout2D() | K.GaussianNoise():
                 return reads[0]
-        if step.makes in folded:
-            return _folded(step.layer, Norm.of(folded[step.makes]))(reads[0])
+        if step.name in norms:
+            return _folded(step.layer, Norm.of(norms[step.name]))(reads[0])
         if type(step.layer) in CONVS and step.layer.activation is not LINEAR:
             return _activation(step.layer)(copy(step.layer, reads, activation="linear"))
         return copy(step.layer, reads)
 
     return Lowered(rebuild(model, make))
+
+
+def norms_that_fold(model: Any) -> dict[str, Any]:
+    """The norms that go into a convolution, by its name: right behind it, with nobody else to read it."""
+    walk = steps(model)
+    readers = Counter([tensor for step in walk for tensor in step.reads] + outputs(model))
+    makers = {step.makes: step for step in walk}
+    return {
+        makers[step.reads[0]].name: step.layer
+        for step in walk
+        if _is_channel_norm(step.layer) and readers[step.reads[0]] == 1 and _can_fold(makers[step.reads[0]].layer)
+    }
 
 
 def _is_channel_norm(layer: Any) -> bool:

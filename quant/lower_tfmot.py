@@ -121,7 +121,7 @@ def _activated(x: Any, kind: str, name: str) -> Any:
 
 
 def _kernel(wrapper: Any) -> tuple[np.ndarray[Any, Any], Grid | None]:
-    """The kernel as inference sees it, and its grid: symmetric, narrow, one scale or one a channel."""
+    """The kernel as inference sees it, and its grid: symmetric, narrow, one scale or one for each channel it makes."""
     if not getattr(wrapper, "_weight_vars", None):
         return unwrap(wrapper).get_weights()[0], None
     ((weight, quantizer, ranges),) = wrapper._weight_vars
@@ -129,8 +129,8 @@ def _kernel(wrapper: Any) -> tuple[np.ndarray[Any, Any], Grid | None]:
     high = np.maximum(np.abs(ranges["min_var"].numpy()), np.abs(ranges["max_var"].numpy()))
     # A dead channel has no range: any scale holds its zeros.
     scale = np.where(high > 0, high / np.float32((1 << (quantizer.num_bits - 1)) - 1), np.float32(1))
-    one = scale.size == 1
-    return kernel, Grid(scale.reshape(()) if one else scale, 0, quantizer.num_bits, signed=True, narrow=True)
+    one, axis = not quantizer.per_axis, 2 if type(unwrap(wrapper)) is K.DepthwiseConv2D else -1
+    return kernel, Grid(scale.reshape(()) if one else scale, 0, quantizer.num_bits, signed=True, narrow=True, axis=axis)
 
 
 def _scaled(grid: Grid, gain: np.ndarray[Any, Any], axis: int) -> Grid:

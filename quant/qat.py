@@ -17,11 +17,12 @@ import numpy as np
 import tensorflow_model_optimization as tfmot
 import tf_keras
 
+from keras_models.fold import plain
 from keras_models.graph import Step, steps
 from keras_models.layers import AlignedUpsample, DepthToSpace
 from keras_models.rewrite import copy, rebuild
 from quant.places import ACTIVATIONS, moves, readers
-from quant.qat_configs import KernelAlone, Rounded, RoundedGate, Seam, Unquantized
+from quant.qat_configs import KernelAlone, Kernels, Rounded, RoundedGate, Seam, Unquantized
 from runtime.errors import UnknownName
 
 __all__ = ["activation_ranges", "quantization_aware"]
@@ -36,13 +37,19 @@ def quantization_aware(
     samples: Any = None,
     ranges: Mapping[str, tuple[float, float]] | None = None,
     skip: tuple[str, ...] = (),
+    per_channel: bool = True,
+    fold: bool = False,
 ) -> Any:
     """A copy of a float network, its weights included, that trains as if it ran in 8 bits.
+
+    A kernel has one scale a channel (`per_channel`) or one in all. Each BatchNorm behind a convolution trains on and
+    goes into it when lowered; with `fold` it is in the kernel from the beginning, and Dropout is left out.
 
     TFMOT starts every activation range at -6 to 6 and moves it by a thousandth a step. With `samples` the ranges
     begin where the float network's own activations lie on them, or where `ranges` has them, by layer. Layers that
     `skip` names stay in float; `out*` is every layer whose name begins so.
     """
+    model = plain(model).model if fold else model
     floats = _named_by(skip, model)
     model = _silu_apart(model)
     inner = _inner_relus(model, floats)
@@ -50,7 +57,7 @@ def quantization_aware(
     model = _relu_inside(model, inner)
     loose = floats | {inner[relu] for relu in inner.keys() & floats}
     model = _seamed(model, floats, loose)
-    rules = _rules(model, floats, bare)
+    rules = _rules(model, floats) | {name: KernelAlone(per_channel=per_channel) for name in bare}
 
     def wrap(layer: Any) -> Any:
         if type(layer) is Seam and layer.name not in rules:
@@ -58,7 +65,7 @@ def quantization_aware(
         return tfmot.quantization.keras.quantize_annotate_layer(layer, rules.get(layer.name))
 
     annotated = tf_keras.models.clone_model(model, clone_function=wrap)
-    aware = tfmot.quantization.keras.quantize_apply(annotated)
+    aware = tfmot.quantization.keras.quantize_apply(annotated, scheme=Kernels(per_channel=per_channel))
     for relu, conv in inner.items():
         aware.get_layer(f"quant_{conv}").carries = relu  # under which name the float network puts out the same
     if samples is not None:
@@ -78,16 +85,14 @@ def _named_by(patterns: tuple[str, ...], model: Any) -> set[str]:
     return named | {_gate(step) for step in walk if step.name in named and _is_silu(step.layer)}
 
 
-def _rules(model: Any, floats: set[str], bare: set[str]) -> dict[str, Any]:
-    """What TFMOT has to be told, by layer."""
+def _rules(model: Any, floats: set[str]) -> dict[str, Any]:
+    """What TFMOT has to be told, by layer, but for kernels."""
     walk = steps(model)
     makers, after = {step.makes: step for step in walk}, readers(walk)
     found: dict[str, Any] = {}
     for step in walk:
         if step.name in floats:
             found[step.name] = Unquantized()
-        elif step.name in bare:
-            found[step.name] = KernelAlone()
         elif (rule := _rule(step, makers, after, floats)) is not None:
             found[step.name] = rule
     return found

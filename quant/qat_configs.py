@@ -8,7 +8,9 @@ import tensorflow as tf
 import tensorflow_model_optimization as tfmot
 import tf_keras
 
-__all__ = ["FixedRange", "KernelAlone", "Rounded", "RoundedGate", "Seam", "Unquantized"]
+__all__ = ["EachDepthwise", "FixedRange", "KernelAlone", "Kernels", "Rounded", "RoundedGate", "Seam", "Unquantized"]
+
+CHANNELS_LAST = (0, 1, 3, 2)  # of a depthwise kernel, and back
 
 
 @tf_keras.utils.register_keras_serializable("qk_unet")
@@ -42,19 +44,70 @@ class Unquantized(tfmot.quantization.keras.QuantizeConfig):
 
 @tf_keras.utils.register_keras_serializable("qk_unet")
 class KernelAlone(Unquantized):
-    """Tells TFMOT to round a convolution's kernel as it would, and nothing that comes out."""
+    """Tells TFMOT to round a convolution's kernel as the others are, and nothing that comes out."""
+
+    def __init__(self, *, per_channel: bool = True) -> None:
+        self.per_channel = per_channel
 
     def get_weights_and_quantizers(self, layer: Any) -> list[Any]:
-        """TFMOT's own."""
-        return list(_defaults(layer).get_weights_and_quantizers(layer))
+        """Those of `Kernels`."""
+        return list(self._others(layer).get_weights_and_quantizers(layer))
 
     def set_quantize_weights(self, layer: Any, quantize_weights: Any) -> None:
         """As TFMOT does."""
-        _defaults(layer).set_quantize_weights(layer, quantize_weights)
+        self._others(layer).set_quantize_weights(layer, quantize_weights)
+
+    def _others(self, layer: Any) -> Any:
+        return Kernels(per_channel=self.per_channel).get_quantize_registry().get_quantize_config(layer)
+
+    def get_config(self) -> dict[str, Any]:
+        """Which grids."""
+        return {"per_channel": self.per_channel}
 
 
-def _defaults(layer: Any) -> Any:
-    return tfmot.quantization.keras.default_8bit.Default8BitQuantizeRegistry().get_quantize_config(layer)
+class Kernels(tfmot.quantization.keras.default_8bit.Default8BitQuantizeScheme):
+    """TFMOT's rules with one scale for a kernel, or one for each of its channels, a depthwise kernel's too."""
+
+    def __init__(self, *, per_channel: bool = True) -> None:
+        super().__init__(disable_per_axis=not per_channel)
+        self.per_channel = per_channel
+
+    def get_quantize_registry(self) -> Any:
+        """TFMOT's, with one scale as it has that, else the one below."""
+        return _Channels() if self.per_channel else super().get_quantize_registry()
+
+
+class _Channels(tfmot.quantization.keras.default_8bit.Default8BitQuantizeRegistry):
+    """TFMOT's own, but for depthwise kernels."""
+
+    def get_quantize_config(self, layer: Any) -> Any:
+        config = super().get_quantize_config(layer)
+        if type(layer) is tf_keras.layers.DepthwiseConv2D:
+            config.weight_quantizer = EachDepthwise()
+        return config
+
+
+class EachDepthwise(tfmot.quantization.keras.quantizers.LastValueQuantizer):
+    """One symmetric range for each channel of a depthwise kernel (h, w, in, 1).
+
+    TFMOT takes its last axis for the channels, which gives all of them one.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(num_bits=8, per_axis=True, symmetric=True, narrow_range=True)
+
+    def build(self, tensor_shape: Any, name: str, layer: Any) -> Any:
+        """Ranges for the channels."""
+        return super().build(tf.TensorShape([tensor_shape[axis] for axis in CHANNELS_LAST]), name, layer)
+
+    def __call__(self, inputs: Any, training: Any, weights: dict[str, Any], **kwargs: Any) -> Any:
+        """Round."""
+        turned = super().__call__(tf.transpose(inputs, CHANNELS_LAST), training, weights, **kwargs)
+        return tf.transpose(turned, CHANNELS_LAST)
+
+    def get_config(self) -> dict[str, Any]:
+        """Nothing to remember."""
+        return {}
 
 
 @tf_keras.utils.register_keras_serializable("qk_unet")

@@ -16,17 +16,24 @@ Samples = Annotated[int, Between(0, 10_000)]
 MOST_PART_BITS = 6
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Float:
-    """Nothing is quantized."""
+    """Nothing is quantized; without `fold` every BatchNorm is written as a layer of its own."""
+
+    fold: bool = True
 
 
 @dataclass(frozen=True, kw_only=True)
 class Qat:
-    """8 bits, by TFMOT; ranges start at what so many `samples` show (0: at TFMOT's own); `skip` stays float."""
+    """8 bits, by TFMOT; ranges start at what so many `samples` show (0: at TFMOT's own); `skip` stays float.
+
+    With `fold` every BatchNorm is in the kernel from the beginning; else it trains on and goes there afterwards.
+    """
 
     skip: tuple[str, ...] = ()
     samples: Samples = 16
+    per_channel: bool = True
+    fold: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,7 +59,10 @@ class PaperFixedPoint:
 
 @dataclass(frozen=True, kw_only=True)
 class Ptq:
-    """No training: ranges from `samples`; with a fine-tune they are where quantization-aware training begins."""
+    """No training: ranges from `samples`; with a fine-tune they are where quantization-aware training begins.
+
+    Without `fold` every BatchNorm is a layer of its own; one that trains on goes into a kernel at the end.
+    """
 
     method: Literal["average", "entropy", "minmax", "mse", "percentile"] = "mse"
     weights: Literal["minmax", "mse"] = "minmax"
@@ -60,6 +70,7 @@ class Ptq:
     activation_bits: Bits = 8
     per_channel: bool = True
     symmetric: bool = False
+    fold: bool = True
     equalize: bool = False
     correct: bool = False
     samples: Annotated[int, Between(1, 10_000)] = 128
@@ -71,10 +82,9 @@ Scheme = Float | Qat | FixedPoint | PaperFixedPoint | Ptq
 def scheme_clashes(scheme: Scheme, *, trains: bool) -> Iterator[tuple[str, str, str]]:
     """What is wrong between keys that are each right: the key, the problem, what may stand there."""
     if isinstance(scheme, Ptq) and trains:
-        full = replace(scheme, weight_bits=8, activation_bits=8, per_channel=True, symmetric=False)
-        full = replace(full, equalize=False, correct=False)
+        full = replace(scheme, weight_bits=8, activation_bits=8, symmetric=False, equalize=False, correct=False)
         if scheme != full:
-            yield "fine_tune.steps", "set behind these grids", "0, or 8 bits a channel, uncorrected: what TFMOT trains"
+            yield "fine_tune.steps", "set behind these grids", "0, or 8 bits, uncorrected: what TFMOT trains"
     if isinstance(scheme, PaperFixedPoint):
         for key, pair in (("weights", scheme.weights), ("activations", scheme.activations)):
             if not sum(pair):

@@ -9,6 +9,7 @@ import numpy as np
 
 from keras_models.fold import plain
 from keras_models.lowered import Lowered
+from keras_models.unfold import unfolded
 from quant.apart import apart
 from quant.calibrate import calibrated
 from quant.correct import correct
@@ -40,7 +41,9 @@ def quantize(model: Any, scheme: Scheme, *, samples: Array | None = None, trains
         case Float():
             return model
         case Qat():
-            return quantization_aware(model, samples=samples, skip=scheme.skip)
+            return quantization_aware(
+                model, samples=samples, skip=scheme.skip, per_channel=scheme.per_channel, fold=scheme.fold
+            )
         case FixedPoint():
             return fixed_point(
                 model,
@@ -65,12 +68,14 @@ def _after_training(model: Any, scheme: Ptq, samples: Array | None, *, trains: b
     def batches() -> Iterator[Array]:
         yield from (samples[first : first + AT_ONCE] for first in range(0, len(samples), AT_ONCE))
 
+    lowered = apart(plain(model, fold=scheme.fold))
     if trains:
         if scheme.equalize:
             raise ValueError("an equalized network is no zoo network any more: it does not train on")
-        ranges = calibrated(apart(plain(model)), batches, method=scheme.method)
-        return quantization_aware(model, samples=samples, ranges=ranges.ends)
-    lowered = apart(plain(model))
+        ranges = calibrated(lowered, batches, method=scheme.method).ends
+        return quantization_aware(
+            model, samples=samples, ranges=ranges, per_channel=scheme.per_channel, fold=scheme.fold
+        )
     if scheme.equalize:
         lowered, _ = equalize(lowered)
     small = ptq(
@@ -89,8 +94,8 @@ def _after_training(model: Any, scheme: Ptq, samples: Array | None, *, trains: b
 def lower(model: Any, scheme: Scheme) -> Lowered:
     """What was trained, in the form that files are written from."""
     match scheme:
-        case Float():
-            return plain(model)
+        case Float(fold=fold):
+            return plain(model, fold=fold)
         case Ptq() if isinstance(model, Lowered):
             return model
         case Qat() | Ptq():
@@ -102,10 +107,11 @@ def lower(model: Any, scheme: Scheme) -> Lowered:
 def bring_back(trained: Any, *, into: Any) -> None:
     """The float weights that were trained under a scheme, in the float network: where another scheme may begin.
 
-    Post-training quantization trains none.
+    A norm that was folded before the training then only adds the bias. Post-training quantization trains no weights.
     """
     if isinstance(trained, Lowered):
         return
-    found = {weight.name: weight for weight in trained.weights}
+    found = {weight.name: weight.numpy() for weight in trained.weights}
+    found = unfolded(found, like=into)
     for weight in into.weights:
         weight.assign(found[weight.name])

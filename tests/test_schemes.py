@@ -3,10 +3,13 @@
 import numpy as np
 import pytest
 import tf_keras
+from normed import network, samples
+from test_fold import SUMS
 
 import keras_models
+from keras_models.fold import plain
 from quant.precision import halved
-from quant.recipe import FixedPoint, Float, PaperFixedPoint, Qat
+from quant.scheme import FixedPoint, Float, PaperFixedPoint, Ptq, Qat, scheme_clashes
 from quant.schemes import bring_back, quantize, wanted
 
 NETWORKS = {
@@ -18,6 +21,7 @@ SCHEMES = {
     "fixed": FixedPoint(samples=2),
     "paper": PaperFixedPoint(weights=(4, 8), activations=(8, 8)),
     "twin": Float(),
+    "one scale": Qat(samples=2, per_channel=False),
 }
 SMALLER = 0.8  # kernels after a training: what they make still lies within the ranges that were seen before it
 ROUNDED = 0.5  # of what changed kernels do to the output: 8 bits do a seventh, kernels that were left out all of it
@@ -76,6 +80,36 @@ def test_the_float_network_then_computes_what_the_trained_one_does(scheme, netwo
     bring_back(trained, into=model)
     after = np.abs(np.asarray(model(samples, training=False)) - asked).mean()
     assert after < ROUNDED * before
+
+
+def test_the_float_network_computes_what_a_folded_one_was_trained_to():
+    model, x = tf_keras.models.clone_model(network()), samples()
+    model.set_weights(network().get_weights())
+    trained = quantize(model, Qat(samples=2, fold=True), samples=x[:2])
+    folded = plain(model).model
+    for layer in folded.layers:
+        inner = {weight.name: weight for weight in trained.weights if weight.name.startswith(f"{layer.name}/")}
+        values = [inner[f"{layer.name}/{weight.name.split('/')[-1]}"] for weight in layer.weights]
+        for place, weight in enumerate(values):
+            weight.assign(np.flip(weight.numpy()) * 0.9 + (0.01 + place / 1e2))
+        layer.set_weights([weight.numpy() for weight in values])
+    wanted = folded(x).numpy()
+    assert np.abs(model(x) - wanted).max() > SUMS * np.ptp(wanted), "the control: it was trained"
+    bring_back(trained, into=model)
+    assert np.abs(model(x) - wanted).max() <= SUMS * np.ptp(wanted)
+
+
+@pytest.mark.parametrize("scheme", [Ptq(weight_bits=4), Ptq(symmetric=True), Ptq(equalize=True), Ptq(correct=True)])
+def test_grids_that_tfmot_cannot_train_are_refused_behind_a_calibration(scheme):
+    ((key, _, _),) = scheme_clashes(scheme, trains=True)
+    assert key == "fine_tune.steps"
+    assert not list(scheme_clashes(scheme, trains=False))
+
+
+@pytest.mark.parametrize("per_channel", [True, False])
+@pytest.mark.parametrize("fold", [True, False])
+def test_one_scale_or_many_folded_or_not_may_be_trained_behind_a_calibration(per_channel, fold):
+    assert not list(scheme_clashes(Ptq(per_channel=per_channel, fold=fold), trains=True))
 
 
 def test_float_is_the_network_itself():

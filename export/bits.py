@@ -6,9 +6,11 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["beside", "layers"]
+__all__ = ["beside", "in_layers", "layers", "size"]
 
 Array = np.ndarray[Any, Any]
+
+LAYER = 700  # bytes that the nodes which take a layer apart add to an ONNX file
 
 
 def beside(q: Array, width: int) -> Array:
@@ -31,3 +33,21 @@ def layers(bits: int) -> list[tuple[int, int]]:
             parts.append((at, width))
             at += width
     return parts
+
+
+def in_layers(count: int, bits: int) -> bool:
+    """Whether layers make the smaller ONNX file, nodes included; else each number has 4 bits or 8."""
+    return bits not in (4, 8) and _layered(count, bits) < _apart(count, bits)
+
+
+def size(count: int, bits: int) -> int:
+    """Bytes that so many numbers add to an ONNX file."""
+    return _layered(count, bits) if in_layers(count, bits) else _apart(count, bits)
+
+
+def _layered(count: int, bits: int) -> int:
+    return sum(-(-count * width // 8) + LAYER for _, width in layers(bits))
+
+
+def _apart(count: int, bits: int) -> int:
+    return -(-count * (4 if bits <= 4 else 8) // 8)

@@ -8,7 +8,7 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from export.bits import beside, layers
+from export.bits import beside, in_layers, layers
 from keras_models.grid import Grid
 from runtime.errors import BadGrid
 
@@ -16,7 +16,6 @@ __all__ = ["IR_VERSION", "OPSET", "Graph"]
 
 # 21 is the first with 4-bit weights; ONNX Runtime 1.20 and later read it, JetPack 6's 1.23 among them.
 OPSET = 21
-LAYER = 700  # bytes that the nodes of one layer of bits take in a file
 IR_VERSION = 10
 
 Array = np.ndarray[Any, Any]
@@ -99,9 +98,7 @@ class Graph:
             raise BadGrid(
                 f"levels {grid.low} to {grid.high} around {grid.zero} for {name!r}", "a signed kernel around 0"
             )
-        parts = layers(grid.bits)
-        one_by_one = levels.size * (4 if grid.bits <= 4 else 8) // 8
-        if grid.bits not in (4, 8) and levels.size * grid.bits // 8 + LAYER * len(parts) < one_by_one:
+        if in_layers(levels.size, grid.bits):
             return self._layered(levels, grid.bits, name)
         if grid.bits > 4:
             return self.constant(f"{name}_q", levels.astype(np.int8))

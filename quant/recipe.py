@@ -7,7 +7,6 @@ what this one does not say is as it stands there.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import math
 import sys
@@ -45,7 +44,6 @@ __all__ = [
     "Sid",
     "Steps",
     "Synthetic",
-    "digest",
     "from_json",
     "names",
     "read",
@@ -199,7 +197,7 @@ def _over(known: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def to_json(recipe: Recipe) -> str:
-    """A recipe as text, defaults and all; sorted, so that equal recipes are equal strings."""
+    """A recipe as text, defaults and all."""
     return json.dumps(plain(recipe), sort_keys=True, allow_nan=False)
 
 
@@ -212,11 +210,6 @@ def from_json(text: str, *, source: str | Path) -> Recipe:
     if not isinstance(values, dict):
         raise refuse(source, "the file", "not a JSON object", "what a run wrote")
     return _recipe(values, str(values.pop("name", "unnamed")), source)
-
-
-def digest(recipe: Recipe) -> str:
-    """SHA-256 of all of it: what tells one run folder from another."""
-    return hashlib.sha256(to_json(recipe).encode()).hexdigest()
 
 
 def _recipe(values: dict[str, Any], name: str, source: str | Path) -> Recipe:

@@ -12,11 +12,11 @@ from pathlib import Path
 from typing import Any
 
 from export.parity import Parity
-from quant.recipe import Recipe, digest, to_json
+from quant.recipe import Recipe, from_json, to_json
 from runtime.atomic import writing
-from runtime.errors import FileError, UnreadableFile
+from runtime.errors import BadRecipe, FileError, UnreadableFile
 
-__all__ = ["MASTER", "Result", "claim", "commit", "finish", "finished", "master"]
+__all__ = ["MASTER", "Result", "claim", "commit", "finish", "finished", "master", "recipe_of"]
 
 NOTE, RESULT, MASTER = "run.json", "result.json", "master.npz"
 LIBRARIES = ("qk-unet", "tensorflow", "tf_keras", "tensorflow-model-optimization", "qkeras", "numpy", "onnx", "rawpy")
@@ -41,11 +41,10 @@ def claim(out: Path, recipe: Recipe, **facts: Any) -> None:
     """Say in the folder what it is of; refuse one of another recipe."""
     note = out / NOTE
     if note.exists():
-        if _read(note).get("digest") != digest(recipe):
+        if recipe_of(out) != recipe:
             raise FileError(out, "holds a run of another recipe", "name another folder")
         return
     told = {
-        "digest": digest(recipe),
         "recipe": json.loads(to_json(recipe)),
         "commit": commit(),
         "versions": {"python": platform.python_version()} | {name: version(name) for name in LIBRARIES},
@@ -58,6 +57,14 @@ def claim(out: Path, recipe: Recipe, **facts: Any) -> None:
         file.write(json.dumps(told, indent=1).encode())
 
 
+def recipe_of(out: Path) -> Recipe | None:
+    """What the folder is of; what a recipe could not say yet when the run began has its default."""
+    try:
+        return from_json(json.dumps(_read(out / NOTE).get("recipe")), source=out / NOTE)
+    except BadRecipe:
+        return None
+
+
 def finish(result: Result) -> None:
     """Note that a run is done, with what it reached."""
     with writing(result.folder / RESULT) as file:
@@ -66,7 +73,7 @@ def finish(result: Result) -> None:
 
 def finished(out: Path, recipe: Recipe) -> bool:
     """Whether a run of this very recipe ended well there, and its files and weights are where it wrote them."""
-    if _read(out / NOTE).get("digest") != digest(recipe):
+    if recipe_of(out) != recipe:
         return False
     files = _read(out / RESULT).get("files")
     return isinstance(files, dict) and all((out / name).is_file() for name in (MASTER, *files))

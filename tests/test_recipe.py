@@ -23,7 +23,6 @@ from quant.recipe import (
     PaperFixedPoint,
     Qat,
     Steps,
-    digest,
     from_json,
     names,
     read,
@@ -257,19 +256,6 @@ def test_a_python_without_a_reader_of_toml_is_told_what_to_install(monkeypatch):
     monkeypatch.setattr(module, "TOML", "no_tomli")
     with pytest.raises(MissingLibrary, match=r"no_tomli is not installed: pip install 'qk-unet\[train\]'"):
         read("unet")
-
-
-def test_the_digest_changes_with_any_value_and_with_nothing_else(written):
-    recipe = read(written(SMALL))
-    assert digest(recipe) == digest(read(written(SMALL.replace("steps = 10", "rate = 1e-4 # as it is\nsteps = 10"))))
-    others = [
-        replace(recipe, fit=replace(recipe.fit, seed=1)),
-        replace(recipe, scheme=Qat()),
-        replace(recipe, scheme=FixedPoint()),
-        replace(recipe, name="other"),
-        replace(recipe, warm_start="runs/unet"),
-    ]
-    assert len({digest(r) for r in [recipe, *others]}) == 6
 
 
 def test_a_text_that_no_run_wrote_is_refused():

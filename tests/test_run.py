@@ -11,7 +11,7 @@ import pytest
 from export.parity import Parity
 from quant import run
 from quant.recipe import Fit, Model, Recipe
-from quant.run import MASTER, NOTE, RESULT, Result, claim, commit, finish, finished, master
+from quant.run import MASTER, NOTE, RESULT, Result, claim, commit, finish, finished, master, recipe_of
 from runtime.errors import FileError, UnreadableFile
 
 FEW = Fit(steps=3)
@@ -50,7 +50,18 @@ def test_a_folder_refuses_to_become_that_of_another_recipe(tmp_path):
     assert json.loads((tmp_path / NOTE).read_text())["recipe"]["fit"]["rate"] == RECIPE.fit.rate
 
 
-@pytest.mark.parametrize("damaged", [b"", b'{"digest": ', b"[1, 2]", b"\xff\xfe", b"{}"])
+def test_a_run_begun_before_a_key_was_there_is_of_the_recipe_that_does_not_say_it(tmp_path):
+    claim(tmp_path, RECIPE)
+    note = json.loads((tmp_path / NOTE).read_text())
+    del note["recipe"]["fit"]["clip"], note["recipe"]["distill"]
+    (tmp_path / NOTE).write_text(json.dumps(note))
+    claim(tmp_path, RECIPE)
+    assert recipe_of(tmp_path) == RECIPE
+    with pytest.raises(FileError, match="another recipe"):
+        claim(tmp_path, replace(RECIPE, fit=replace(FEW, clip=1.0)))
+
+
+@pytest.mark.parametrize("damaged", [b"", b'{"recipe": ', b"[1, 2]", b"\xff\xfe", b"{}", b'{"recipe": 3}'])
 def test_a_folder_whose_note_is_damaged_is_nobodys(tmp_path, damaged):
     (tmp_path / NOTE).write_bytes(damaged)
     with pytest.raises(FileError, match="name another folder"):

@@ -17,7 +17,7 @@ from runtime.errors import BadOption
 if TYPE_CHECKING:
     from quant.recipe import Fit, Recipe
     from quant.run import Result
-    from quant.table import Row
+    from quant.table_files import Row
     from quant.workers import Team
 
 __all__ = ["main"]
@@ -35,8 +35,21 @@ __all__ = ["main"]
 @click.option("--workers", type=click.IntRange(1), default=1, help="Processes on this machine that share each batch.")
 @click.option("--table", metavar="DIR", help="Train all recipes of a folder and compare their files.")
 @click.option("--pairs", type=click.IntRange(1), help="Write so many held-out pairs as DNG and TIFF; no training.")
+@click.option("--search", metavar="RUN", help="Quantize a finished float run, each kernel in bits of its own.")
+@click.option("--max-size", metavar="SIZE", help="Of the file that --search writes, such as 500kB.")
+@click.option("--max-drop", metavar="DB", help="That --search may lose against float, such as 0.3dB.")
+@click.option("--max-mac-bits", type=click.FloatRange(2, 8), help="Of a weight in a multiplication, the mean.")
 @click.option("--json", "as_json", is_flag=True, help="JSON on stdout: one object, or a line a row of a table.")
-def main(recipe: str | None, as_list: bool, table: str | None, workers: int, pairs: int | None, **options: Any) -> None:
+def main(
+    *,
+    recipe: str | None,
+    as_list: bool,
+    table: str | None,
+    search: str | None,
+    workers: int,
+    pairs: int | None,
+    **options: Any,
+) -> None:
     """Train what RECIPE says: a name from --list, or a file like those.
 
     The folder holds the recipe, a history, pictures of the same patches over time, checkpoints, the weights and the
@@ -49,11 +62,17 @@ def main(recipe: str | None, as_list: bool, table: str | None, workers: int, pai
     qk-train unet-qat -o width=16 --steps 2000 --out runs/small
     qk-train lighter --data photos --out runs/photos
     qk-train --table trial --out runs/trial
+    qk-train --search runs/lighter --max-size 800kB --out runs/mixed
     """
     if as_list:
         return _list()
-    if (recipe is None) == (table is None):
-        raise BadOption("RECIPE", recipe or "", "a name from qk-train --list or a file, or else --table")
+    if [recipe, table, search].count(None) != 2:
+        raise BadOption("RECIPE", recipe or "", "a name from qk-train --list or a file, or else --table or --search")
+    budget = {name: options.pop(name) for name in ("max_size", "max_drop", "max_mac_bits")}
+    if search is not None:
+        return _search(search, budget, **options)
+    if set(budget.values()) != {None}:
+        raise BadOption("a budget", recipe or table or "", "it with --search")
     if pairs is not None and recipe is not None:
         return _pairs(recipe, pairs, **options)
     if table is not None:
@@ -126,13 +145,33 @@ def _table(name: str, *, out: Path | None, resume: bool, as_json: bool, **change
     chosen = FOLDER / name if (FOLDER / name).is_dir() else Path(name)
     _import_tensorflow()
     from quant.progress import watching
-    from quant.table import as_markdown, recipes_of, table
+    from quant.table import recipes_of, table
+    from quant.table_files import as_markdown
 
     recipes = [_changed(recipe, **changes) for recipe in recipes_of(chosen)]
     with watching(quiet=as_json or not sys.stderr.isatty()) as watch:
         rows = table(recipes, out=out or Path(chosen.name), watch=watch, done=_tell if as_json else lambda row: None)
     if not as_json:
         click.echo(as_markdown(rows))
+
+
+def _search(run: str, limits: dict[str, Any], *, out: Path | None, resume: bool, as_json: bool, **changes: Any) -> None:
+    """Mixed bits for a run that is done."""
+    from quant.budget import Budget
+
+    budget = Budget.read(**limits)
+    if any(changes.values()):
+        raise BadOption("--search", run, "it with --out, --json and a budget alone: all else is as the run has it")
+    _import_tensorflow()
+    from quant.front_files import FRONT
+    from quant.mix import mixed
+    from quant.progress import watching
+
+    with watching(quiet=as_json or not sys.stderr.isatty()) as watch:
+        result = mixed(run, out=out or Path(f"{run}-mixed"), budget=budget, watch=watch)
+    if not as_json:
+        click.echo((result.folder / FRONT).read_text("utf-8"))
+    _tell_result(result, as_json=as_json)
 
 
 def _tell(row: Row) -> None:

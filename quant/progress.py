@@ -39,6 +39,14 @@ class _Bars(Watch):
         """So many scenes of a data set are decoded."""
         self._show("data", "scenes decoded", done, of)
 
+    def looked(self, done: int, of: int) -> None:
+        """So many samples were looked at."""
+        self._show("samples", f"{self.recipe.name}, samples for ranges", done, of)
+
+    def tried(self, done: int, of: int) -> None:
+        """So many kernels were tried."""
+        self._show("kernels", f"{self.recipe.name}, kernels in few bits", done, of)
+
     def _show(self, task: str, told: str, done: int, of: int) -> None:
         if task not in self.tasks:
             self.tasks[task] = self.bars.add_task(told, total=of)

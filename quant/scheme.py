@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from typing import Annotated, Literal
 
 from quant.tables import Between
@@ -61,7 +61,10 @@ class PaperFixedPoint:
 class Ptq:
     """No training: ranges from `samples`; with a fine-tune they are where quantization-aware training begins.
 
-    Without `fold` every BatchNorm is a layer of its own; one that trains on goes into a kernel at the end.
+    Without `fold` every BatchNorm is a layer of its own; one that trains on goes into a kernel at the end. Before the
+    ranges are sought, channels may be made alike (`equalize`) and high biases moved on (`absorb`); afterwards weights
+    may learn to which side they are rounded (`round_up`), and means be put right (`correct`). `bits_of` has the kernels
+    that differ from `weight_bits`, by their layers.
     """
 
     method: Literal["average", "entropy", "minmax", "mse", "percentile"] = "mse"
@@ -71,7 +74,10 @@ class Ptq:
     per_channel: bool = True
     symmetric: bool = False
     fold: bool = True
+    bits_of: Mapping[str, Bits] = field(default_factory=dict)
     equalize: bool = False
+    absorb: bool = False
+    round_up: bool = False
     correct: bool = False
     samples: Annotated[int, Between(1, 10_000)] = 128
 
@@ -82,8 +88,8 @@ Scheme = Float | Qat | FixedPoint | PaperFixedPoint | Ptq
 def scheme_clashes(scheme: Scheme, *, trains: bool) -> Iterator[tuple[str, str, str]]:
     """What is wrong between keys that are each right: the key, the problem, what may stand there."""
     if isinstance(scheme, Ptq) and trains:
-        full = replace(scheme, weight_bits=8, activation_bits=8, symmetric=False, equalize=False, correct=False)
-        if scheme != full:
+        kept = ("method", "weights", "per_channel", "fold", "samples")
+        if scheme != Ptq(**{name: getattr(scheme, name) for name in kept}):
             yield "fine_tune.steps", "set behind these grids", "0, or 8 bits, uncorrected: what TFMOT trains"
     if isinstance(scheme, PaperFixedPoint):
         for key, pair in (("weights", scheme.weights), ("activations", scheme.activations)):

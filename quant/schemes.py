@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -10,6 +10,7 @@ import numpy as np
 from keras_models.fold import plain
 from keras_models.lowered import Lowered
 from keras_models.unfold import unfolded
+from quant.absorb import absorb, sampled_moments
 from quant.apart import apart
 from quant.calibrate import calibrated
 from quant.correct import correct
@@ -19,11 +20,13 @@ from quant.lower_qkeras import lower_qkeras
 from quant.lower_tfmot import lower_tfmot
 from quant.ptq import ptq
 from quant.qat import quantization_aware
+from quant.round_up import round_up
 from quant.scheme import FixedPoint, Float, PaperFixedPoint, Ptq, Qat, Scheme
 
 __all__ = ["bring_back", "lower", "quantize", "wanted"]
 
 Array = np.ndarray[Any, Any]
+Progress = Callable[[int, int], None]
 AT_ONCE = 4  # samples in memory, with what all layers make of them
 
 
@@ -32,10 +35,18 @@ def wanted(scheme: Scheme) -> int:
     return scheme.samples if isinstance(scheme, Qat | FixedPoint | Ptq) else 0
 
 
-def quantize(model: Any, scheme: Scheme, *, samples: Array | None = None, trains: bool = True) -> Any:
+def quantize(
+    model: Any,
+    scheme: Scheme,
+    *,
+    samples: Array | None = None,
+    trains: bool = True,
+    progress: Progress = lambda done, of: None,
+) -> Any:
     """The network under that scheme, its weights included; `Float` is the network itself.
 
     After post-training quantization it is in the plain form, or if it `trains` on, one that trains from those ranges.
+    `progress` is told how many samples were looked at, and of how many.
     """
     match scheme:
         case Float():
@@ -58,26 +69,31 @@ def quantize(model: Any, scheme: Scheme, *, samples: Array | None = None, trains
         case PaperFixedPoint(weights=weights, activations=activations):
             return paper_fixed_point(model, weights=weights, activations=activations)
         case Ptq():
-            return _after_training(model, scheme, samples, trains=trains)
+            return _after_training(model, scheme, samples, trains=trains, progress=progress)
 
 
-def _after_training(model: Any, scheme: Ptq, samples: Array | None, *, trains: bool) -> Any:
+def _after_training(model: Any, scheme: Ptq, samples: Array | None, *, trains: bool, progress: Progress) -> Any:
     if samples is None:
         raise ValueError("post-training quantization looks at samples")
 
     def batches() -> Iterator[Array]:
         yield from (samples[first : first + AT_ONCE] for first in range(0, len(samples), AT_ONCE))
 
+    def seen(batch: int) -> None:
+        progress(min(batch * AT_ONCE, len(samples)), len(samples))
+
     lowered = apart(plain(model, fold=scheme.fold))
     if trains:
         if scheme.equalize:
             raise ValueError("an equalized network is no zoo network any more: it does not train on")
-        ranges = calibrated(lowered, batches, method=scheme.method).ends
+        ranges = calibrated(lowered, batches, method=scheme.method, progress=seen).ends
         return quantization_aware(
             model, samples=samples, ranges=ranges, per_channel=scheme.per_channel, fold=scheme.fold
         )
     if scheme.equalize:
         lowered, _ = equalize(lowered)
+    if scheme.absorb:
+        lowered, _ = absorb(lowered, sampled_moments(lowered, batches))
     small = ptq(
         lowered,
         batches,
@@ -87,7 +103,10 @@ def _after_training(model: Any, scheme: Ptq, samples: Array | None, *, trains: b
         activation_bits=scheme.activation_bits,
         per_channel=scheme.per_channel,
         symmetric=scheme.symmetric,
+        bits_of=scheme.bits_of,
+        progress=seen,
     )
+    small = round_up(small, lowered, batches) if scheme.round_up else small
     return correct(small, lowered, batches) if scheme.correct else small
 
 

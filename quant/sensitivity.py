@@ -30,7 +30,7 @@ from quant.rounding import check_bits
 from quant.seams import check_float
 from runtime.errors import BadNumbers, BadOption, UnknownName
 
-__all__ = ["WIDTHS", "Kernel", "Packing", "Probe", "Sensitivity", "plain_float", "sensitivity"]
+__all__ = ["WIDTHS", "Kernel", "Packing", "Probe", "Sensitivity", "kernels_of", "plain_float", "sensitivity"]
 
 K = tf_keras.layers
 Array = np.ndarray[Any, Any]
@@ -114,7 +114,7 @@ class Probe:
         if not math.isfinite(high - low):
             raise BadNumbers(f"what {own.model.output_names[0]!r} makes of the samples")
         self.span = high - low
-        self.kernels = _kernels(own, self._batches[0][:1], per_channel=per_channel)
+        self.kernels = kernels_of(own, self._batches[0][:1], per_channel=per_channel)
 
     def error(self, bits_of: Mapping[str, int]) -> float:
         """The mean squared difference to the float output with those kernels rounded, all others in float."""
@@ -180,7 +180,7 @@ def _first(batches: Iterator[Array], count: int) -> Iterator[Array]:
         count -= len(batch)
 
 
-def _kernels(lowered: Lowered, sample: Array, *, per_channel: bool) -> dict[str, Kernel]:
+def kernels_of(lowered: Lowered, sample: Array, *, per_channel: bool = True) -> dict[str, Kernel]:
     """Every kernel with what it costs; those of transposed convolutions as files hold them, each scale four times."""
     walk = steps(lowered.model)
     shapes = {step.makes: array.shape for step, array in values(lowered, sample, wanted=[s.makes for s in walk])}

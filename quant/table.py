@@ -7,11 +7,8 @@ is measured at the end, all in turn: times of one table can be compared, those o
 
 from __future__ import annotations
 
-import csv
-import io
-import time
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from functools import partial
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
@@ -28,32 +25,20 @@ from quant.recipe import Recipe, read
 from quant.run import finished
 from quant.sources import HELD_OUT, meant, source
 from quant.synthetic import pairs
+from quant.table_files import Row, write_table
 from quant.train import train
 from quant.watch import Watch
-from runtime.atomic import writing
 from runtime.cost import Cost, costs
-from runtime.doctor import machine
 from runtime.errors import BadOption, UnreadableFile
 from runtime.root import answer
 
-__all__ = ["Row", "as_markdown", "in_order", "recipes_of", "table"]
+__all__ = ["in_order", "recipes_of", "table"]
 
 Array = np.ndarray[Any, Any]
 JUDGED = 64  # held-out samples
 TUNED = 8  # samples that the classical denoiser is tuned on
 SIDE = 256  # of the input that files are timed with: a mosaic of 512 x 512
 ROUNDS = 20  # of timing
-DIGITS = {"kB": ".0f", "ms": ".2f", "iB": ".0f"}
-
-
-@dataclass(frozen=True)
-class Row:
-    """One network, or one way to do without."""
-
-    name: str
-    about: str
-    figures: dict[str, float]
-    costs: dict[str, float] = field(default_factory=dict)  # of its files: "onnx ms" and the like
 
 
 def table(
@@ -81,7 +66,8 @@ def table(
             train(recipe, out=folder, watch=watch(recipe))
         add(_judged(recipe, folder, like=ordered[0]))
     rows = _with_costs(rows, out)
-    _write(rows, ordered[0], out)
+    like = f"{described(ordered[0].data)}; {JUDGED} held-out samples; times and memory for an input of {SIDE} x {SIDE}"
+    write_table(rows, about=like, title=out.name, out=out)
     return rows
 
 
@@ -155,37 +141,3 @@ def _with_costs(rows: list[Row], out: Path) -> list[Row]:
         return {key: value for kind, path in named.items() for key, value in told(kind, found[path]).items()}
 
     return [replace(row, costs=of_all(files[row.name])) for row in rows]
-
-
-def as_markdown(rows: list[Row]) -> str:
-    """The table as text."""
-    heads, lines = _cells(rows)
-    told = [" | ".join(line) for line in (heads, ["---", "---", *["---:"] * (len(heads) - 2)], *lines)]
-    return "".join(f"| {line} |\n" for line in told)
-
-
-def _write(rows: list[Row], recipe: Recipe, out: Path) -> None:
-    """The table for people and for spreadsheets."""
-    where = f"{machine().processor}, {time.strftime('%Y-%m-%d')}"
-    with writing(out / "table.md") as file:
-        size = f"times and memory for an input of {SIDE} x {SIDE}"
-        head = f"{described(recipe.data)}; {JUDGED} held-out samples; {size}; {where}.\n\n"
-        file.write((head + as_markdown(rows)).encode())
-    heads, lines = _cells(rows)
-    text = io.StringIO()
-    csv.writer(text).writerows([heads, *lines])
-    with writing(out / "table.csv") as file:
-        file.write(text.getvalue().encode())
-
-
-def _cells(rows: list[Row]) -> tuple[list[str], list[list[str]]]:
-    names = list(dict.fromkeys(name for row in rows for name in row.figures))
-    kinds = list(dict.fromkeys(kind for row in rows for kind in row.costs))
-    heads = ["", "what", *names, *kinds]
-
-    def line(row: Row) -> list[str]:
-        measured = [f"{row.figures[name]:.4g}" if name in row.figures else "" for name in names]
-        spent = [f"{row.costs[kind]:{DIGITS[kind[-2:]]}}" if kind in row.costs else "" for kind in kinds]
-        return [row.name, row.about, *measured, *spent]
-
-    return heads, [line(row) for row in rows]

@@ -45,7 +45,8 @@ def train(recipe: Recipe, *, out: str | Path, watch: Watch = NOBODY, team: Team 
     if team.leads:
         keras_models.save(model, contract, out / FLOAT)
     samples = learning.samples(wanted(recipe.scheme))
-    trained = quantize(model, recipe.scheme, samples=samples, trains=recipe.fine_tune.steps > 0)
+    trains = recipe.fine_tune.steps > 0
+    trained = quantize(model, recipe.scheme, samples=samples, trains=trains, progress=watch.looked)
     if not isinstance(recipe.scheme, Float) or recipe.fine_tune.steps:
         learning(trained, recipe.fine_tune, part=LAST)
     if not team.leads:

@@ -15,3 +15,9 @@ class Watch:
 
     def decoded(self, done: int, of: int) -> None:
         """So many scenes of a data set are decoded."""
+
+    def looked(self, done: int, of: int) -> None:
+        """So many samples were looked at, to find ranges."""
+
+    def tried(self, done: int, of: int) -> None:
+        """So many kernels were tried, each in every number of bits."""

@@ -10,6 +10,7 @@ from test_train import FEW, ONNX, recipe
 from quant import baseline, learn, table
 from quant.cli import main
 from quant.recipe import FOLDER, Distill, PaperFixedPoint, Rooms, Synthetic
+from quant.table_files import as_markdown
 from runtime.errors import BadOption, UnreadableFile
 
 DATA = Synthetic(ratio=(100.0, 100.0))
@@ -47,7 +48,8 @@ def test_a_table_has_a_row_for_each_and_is_not_trained_twice(small, tmp_path, mo
     assert [line[0] for line in lines[0:1]] == [""]
     text = (tmp_path / "table.md").read_text()
     assert "synthetic pairs at x100 to x100" in text
-    assert table.as_markdown(rows) in text
+    assert as_markdown(rows) in text
+    assert all(name in (tmp_path / "table.svg").read_text() for name in ("later", "early"))
     monkeypatch.delattr(table, "train")
     again = table.table([first, second], out=tmp_path)
     assert [(row.name, row.figures) for row in again] == [(row.name, row.figures) for row in rows]

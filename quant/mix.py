@@ -1,0 +1,124 @@
+"""Mixed bits for a float run that is done: a budget goes in, and a run of post-training quantization comes out.
+
+The size is the file's, the drop is in dB of the task's own figure on pairs that were never learnt from. Beside the new
+run stand all networks that were judged on the way (front_files.py).
+"""
+
+from __future__ import annotations
+
+import math
+import tempfile
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import keras_models
+from export.write import WRITERS, described
+from keras_models.lowered import Lowered
+from quant.budget import Budget
+from quant.figures import better
+from quant.front import Bits
+from quant.front_files import write_front
+from quant.learn import AT_ONCE, HELD, measured
+from quant.mixed import Found, maker, search
+from quant.recipe import Recipe
+from quant.run import Result, master, recipe_of
+from quant.scheme import Float, Ptq
+from quant.sensitivity import WIDTHS, kernels_of, plain_float
+from quant.sources import Part, Source, source
+from quant.train import train
+from quant.watch import Watch
+from runtime.errors import BadOption
+
+__all__ = ["mixed"]
+
+Array = np.ndarray[Any, Any]
+SCHEME = Ptq(weights="mse")  # of 8 bits where a kernel has no bits of its own
+WIDEST = 8
+LEAST = 1e-12  # of an error, which would be infinitely many dB
+TRIES = 3  # what unpacks levels is known to a few kB: a file that became too large is searched for again
+
+
+def mixed(
+    run: str | Path, *, out: Path, budget: Budget, watch: Callable[[Recipe], Watch] = lambda recipe: Watch()
+) -> Result:
+    """Find the bits of every kernel of a run's float network, and write the run of what is found."""
+    run = Path(run)
+    recipe = recipe_of(run)
+    if recipe is None or not isinstance(recipe.scheme, Float):
+        raise BadOption("--search", str(run), "the folder of a finished run of a float recipe")
+    begun = _Run(run, recipe, watch=watch(recipe))
+    found = _found(begun, budget)
+    still = replace(recipe, name=f"{recipe.name}-mixed", fit=replace(recipe.fit, steps=0), distill=None)
+    small = replace(still, scheme=replace(SCHEME, bits_of=dict(found.bits_of)), warm_start=str(run.resolve()))
+    result = train(small, out=out, watch=watch(small))
+    write_front(found, begun.kernels, title=recipe.name, out=out)
+    return result
+
+
+class _Run:
+    """A run's float network, what its ranges are found on, and how well a network made of it does."""
+
+    def __init__(self, run: Path, recipe: Recipe, *, watch: Watch) -> None:
+        self.model, self.contract = keras_models.load(master(str(run), beside=run))
+        self.recipe, self.watch, self.format = recipe, watch, recipe.exports[0].format
+        self.lowered = plain_float(self.model)
+        self.samples, _ = self._source("train").batch(range(SCHEME.samples))
+        self.held = self._source("held").batch(range(HELD))
+        self.make = maker(self.lowered, self.batches, method=SCHEME.method, weights=SCHEME.weights)
+        self.kernels = kernels_of(self.lowered, self.samples[:1])
+
+    def _source(self, part: Part) -> Source:
+        fit, told = self.recipe.fit, self.watch.decoded
+        return source(self.recipe.data, self.contract, seed=fit.seed, size=fit.size, part=part, progress=told)
+
+    def batches(self) -> Iterator[Array]:
+        """The samples, a few at a time."""
+        yield from (self.samples[first : first + AT_ONCE] for first in range(0, len(self.samples), AT_ONCE))
+
+    def decibel(self, network: Lowered) -> float:
+        """The figure that the task is judged by, in dB: more is better."""
+        name, more = better(self.contract)
+        figure = measured(network, self.held, self.contract)[name]
+        if name == "psnr":
+            return figure
+        return -10 * math.log10(max(1 - figure if more else figure, LEAST))
+
+    def size(self, bits_of: Bits) -> int:
+        """Bytes of the file with those bits."""
+        small = self.make(bits_of)
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / f"a.{self.format}"
+            WRITERS[path.suffix](small, described(small, self.contract), path)
+            return path.stat().st_size
+
+
+def _found(run: _Run, budget: Budget) -> Found:
+    """The search; again with so much less as the file is too large."""
+    kernels = run.kernels.values()
+    wide = dict.fromkeys(run.kernels, WIDEST)
+    work = None if budget.max_mac_bits is None else int(budget.max_mac_bits * sum(one.macs for one in kernels))
+    rest = run.size(wide) - sum(one.size(WIDEST, packing=run.format) for one in kernels)
+    least = rest + sum(min(one.size(bits, packing=run.format) for bits in WIDTHS) for one in kernels)
+    if budget.max_size is not None and budget.max_size < least:
+        raise BadOption("--max-size", budget.max_size, f"{least} or more: what a file with the fewest bits takes")
+    for _ in range(TRIES):
+        found = search(
+            run.lowered,
+            run.batches,
+            judge=run.decibel,
+            make=run.make,
+            max_size=None if budget.max_size is None else budget.max_size - rest,
+            max_mac_bits=work,
+            max_drop=budget.max_drop,
+            packing=run.format,
+            weights=SCHEME.weights,
+            progress=run.watch.tried,
+        )
+        if budget.max_size is None or (size := run.size(found.bits_of)) <= budget.max_size:
+            return found
+        rest += size - budget.max_size
+    raise BadOption("--max-size", budget.max_size, f"{size} or more: the least that was found")

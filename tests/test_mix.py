@@ -1,0 +1,78 @@
+"""From a finished float run and a budget to a run of mixed bits."""
+
+import csv
+
+import pytest
+from click.testing import CliRunner
+from test_train import ONNX, recipe
+
+from quant import learn, mix
+from quant.budget import Budget
+from quant.cli import main
+from quant.recipe import Model
+from quant.run import claim, recipe_of
+from quant.scheme import Ptq
+from quant.train import train
+from runtime.errors import BadOption
+from runtime.session import open as open_model
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(learn, "HELD", 4)
+        model = Model(network="unet", options={"width": 16, "levels": 2, "activation": "relu"})
+        train(
+            recipe(name="whole", model=model, exports=ONNX), out=(folder := tmp_path_factory.mktemp("runs") / "whole")
+        )
+    return folder
+
+
+@pytest.fixture
+def few(monkeypatch):
+    monkeypatch.setattr(mix, "HELD", 4)
+    monkeypatch.setattr(mix, "SCHEME", Ptq(weights="mse", samples=8))
+
+
+def search(*words):
+    done = CliRunner().invoke(main, ["--search", *map(str, words)])
+    return done, done.output.splitlines()
+
+
+def test_a_budget_is_kept_by_the_file_and_the_run_says_which_bits(run, few, tmp_path):
+    most = (run / "whole.onnx").stat().st_size // 3
+    done, lines = search(run, "--max-size", most, "--max-drop", "40dB", "--out", tmp_path / "small")
+    assert done.exit_code == 0, done.output
+    path = tmp_path / "small/whole-mixed.onnx"
+    assert path.stat().st_size <= most
+    made = recipe_of(tmp_path / "small")
+    assert made.scheme == Ptq(weights="mse", samples=8, bits_of=made.scheme.bits_of)
+    assert (made.fit.steps, made.data) == (0, recipe_of(run).data)
+    assert min(made.scheme.bits_of.values()) < 8
+    assert open_model(path).contract.scheme == "ptq"
+    with (tmp_path / "small/front.csv").open(newline="") as file:
+        rows = list(csv.reader(file))
+    assert sum("taken" in row[0] for row in rows) == 1
+    assert (tmp_path / "small/front.svg").read_text().startswith("<svg")
+    assert any("picture_conv" in line for line in lines)
+
+
+def test_what_cannot_be_is_said_in_a_line(run, few, tmp_path):
+    for words, told in (
+        ([run], "--max-size, --max-drop or --max-mac-bits"),
+        ([tmp_path, "--max-drop", "1"], "finished run of a float recipe"),
+        ([run, "--max-size", "2kB"], "--max-size cannot be 2000: use "),
+        ([run, "--max-drop", "1", "--steps", "3"], "all else is as the run has it"),
+        ([run, "unet", "--max-drop", "1"], "--search"),
+    ):
+        done, lines = search(*words)
+        assert (done.exit_code, len(lines)) == (2, 1), done.output
+        assert told in lines[0], lines
+    done = CliRunner().invoke(main, ["unet", "--max-drop", "1"])
+    assert "it with --search" in done.output
+
+
+def test_a_run_that_is_not_float_is_refused(tmp_path):
+    claim(tmp_path / "small", recipe(Ptq(samples=4), name="small"))
+    with pytest.raises(BadOption, match="float recipe"):
+        mix.mixed(tmp_path / "small", out=tmp_path / "b", budget=Budget(max_drop=1.0))

@@ -77,9 +77,17 @@ def test_what_cannot_stand_side_by_side_is_refused(tmp_path):
         assert len(done.output.splitlines()) == 1
 
 
-def test_the_shipped_tables_are_in_order_and_of_one_kind_of_data():
-    recipes = table.in_order(table.recipes_of(FOLDER / "trial"))
+@pytest.mark.parametrize(
+    ("name", "rows", "first", "later"),
+    [
+        ("trial", 6, "unet", "thin-student-distilled"),
+        ("depth", 14, "float", "ptq-qat-tensor-folded"),
+        ("lowlight", 28, "lighter", "lighter-ptq-tensor"),
+    ],
+)
+def test_the_shipped_tables_are_in_order_and_of_one_kind_of_data(name, rows, first, later):
+    recipes = table.in_order(table.recipes_of(FOLDER / name))
     names = [one.name for one in recipes]
+    assert len(names) == rows
     assert len({(one.data, one.fit.size, one.fit.seed) for one in recipes}) == 1
-    assert names.index("unet") < names.index("unet-w4a6")
-    assert names.index("unet") < names.index("thin-student-distilled")
+    assert names.index(first) < names.index(later)

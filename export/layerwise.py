@@ -12,10 +12,10 @@ import numpy as np
 import onnx
 
 from export.reference import reference, tensorflow_convolve
+from export.settle import settled
 from keras_models.graph import steps
 from keras_models.lowered import Lowered
 from keras_models.quantize import Quantize
-from keras_models.ready import ready
 from runtime.litert import LiteRT
 from runtime.ort import OnnxRuntime
 
@@ -36,7 +36,7 @@ class Layer:
 
 def layerwise(lowered: Lowered, path: str | Path, x: Array) -> list[Layer]:
     """Every layer of the file that could be held against the reference, in the order they run; x is channels last."""
-    plain = ready(lowered)
+    plain = settled(lowered)
     wanted = reference(plain, x, convolve=tensorflow_convolve)
     lows = {step.name: step.layer.grid.low for step in steps(plain.model) if isinstance(step.layer, Quantize)}
     found = _onnx(path, x, plain) if Path(path).suffix == ".onnx" else _tflite(path, x, plain)

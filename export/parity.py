@@ -16,11 +16,11 @@ import numpy as np
 import tf_keras
 
 from export.reference import reference, tensorflow_convolve
+from export.settle import settled
 from keras_models.graph import outputs, steps
 from keras_models.hoist import grids
 from keras_models.lowered import Lowered
 from keras_models.quantize import Quantize
-from keras_models.ready import ready
 from runtime.contract import Contract
 from runtime.errors import NotEqual
 from runtime.litert import LiteRT
@@ -100,7 +100,7 @@ def compare(found: Array, wanted: Array, *, unit: float | None) -> Parity:
 
 def against(lowered: Lowered, x: Array, *, end: int = 0) -> tuple[Array, float | None]:
     """What a file must compute for x, and the step of its output: the reference if there are grids, else Keras."""
-    plain = ready(lowered)
+    plain = settled(lowered)
     if not any(isinstance(step.layer, Quantize) for step in steps(plain.model)):
         made = lowered(x)
         return np.asarray(made[end] if isinstance(made, list | tuple) else made), None
@@ -111,7 +111,7 @@ def against(lowered: Lowered, x: Array, *, end: int = 0) -> tuple[Array, float |
 
 def may_flip(lowered: Lowered) -> bool:
     """Whether a convolution that adds up in float leads to a grid, so that a value may fall to the next level."""
-    plain = ready(lowered)
+    plain = settled(lowered)
     walk = steps(plain.model)
     known = grids(walk)
     floats: set[int] = set()

@@ -12,13 +12,13 @@ from onnx import TensorProto, helper
 
 from export.onnx_graph import Graph
 from export.reference import bias_levels
+from export.settle import settled
 from keras_models.fixed_point import FixedPoint
 from keras_models.graph import Step, outputs, steps
 from keras_models.hoist import grids, moves, requantized
 from keras_models.layers import AlignedUpsample, DepthToSpace
 from keras_models.lowered import Lowered
 from keras_models.quantize import Quantize
-from keras_models.ready import ready
 from runtime.atomic import writing
 from runtime.contract import Contract
 from runtime.errors import UnknownLayer
@@ -31,7 +31,7 @@ K = tf_keras.layers
 
 def to_onnx(lowered: Lowered, contract: Contract, path: str | Path) -> None:
     """Write a network in the plain form; nothing is written unless every layer is known."""
-    lowered = ready(lowered.check())
+    lowered = settled(lowered.check())
     walk = steps(lowered.model)
     graph, known, inner = Graph(), grids(walk), requantized(lowered.model)
     rounded = inner | {step.reads[0] for step in walk if isinstance(step.layer, Quantize)}

@@ -12,12 +12,12 @@ from pathlib import Path
 
 import tf_keras
 
+from export.settle import settled
 from export.tflite_groups import Group, groups
 from export.tflite_rules import RULES, WITH_RELU, check
 from export.tflite_tensors import Tensors, Value
 from keras_models.graph import outputs, steps
 from keras_models.lowered import Lowered
-from keras_models.ready import ready
 from runtime.atomic import writing
 from runtime.contract import Contract
 from runtime.errors import BadOption
@@ -28,7 +28,7 @@ __all__ = ["to_tflite"]
 
 def to_tflite(lowered: Lowered, contract: Contract, path: str | Path, *, integer_io: bool = False) -> None:
     """Write the network and its contract; with `integer_io` what goes in and comes out is int8, else float."""
-    lowered = ready(lowered.check())
+    lowered = settled(lowered.check())
     for step in steps(lowered.model):
         if type(step.layer) is not tf_keras.layers.InputLayer:
             check(step.layer)

@@ -12,10 +12,9 @@ import trained as small
 
 from export.coverage import coverage
 from export.parity import against, compare, engine, output
+from export.settle import settled
 from export.to_onnx import to_onnx
 from export.to_tflite import to_tflite
-from keras_models.hoist import hoisted
-from keras_models.shuffle import shuffled
 from runtime.doctor import machine
 
 NETWORKS = [
@@ -35,7 +34,7 @@ def row(name, options, folder):
     to_onnx(lowered, contract, folder / "a.onnx")
     to_tflite(lowered, contract, folder / "a.tflite")
     files, keras, itself = {"a.onnx": [], "a.tflite": []}, [], []
-    whole = hoisted(shuffled(lowered))
+    whole = settled(lowered)
     small.whole_biases(whole)
     for height, width in SIZES:
         x = small.inputs(len(contract.planes), height=height, width=width, seed=6)

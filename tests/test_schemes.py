@@ -99,7 +99,53 @@ def test_the_float_network_computes_what_a_folded_one_was_trained_to():
     assert np.abs(model(x) - wanted).max() <= SUMS * np.ptp(wanted)
 
 
-@pytest.mark.parametrize("scheme", [Ptq(weight_bits=4), Ptq(symmetric=True), Ptq(equalize=True), Ptq(correct=True)])
+STEPS = {
+    "equalize": {"equalize": True},
+    "absorb": {"absorb": True},
+    "round up": {"round_up": True, "weight_bits": 4},
+    "correct": {"correct": True, "weight_bits": 4},
+    "bits": {"bits_of": {"down1_conv1": 3, "picture_conv": 6}},
+}
+
+
+@pytest.mark.parametrize("step", STEPS)
+def test_a_step_of_post_training_is_taken_if_the_scheme_asks_for_it(step):
+    """High biases with nothing behind them but a 1x1 kernel: there is something to do for every step."""
+    tf_keras.utils.set_random_seed(3)
+    raw = x = tf_keras.Input((None, None, 4), name="raw")
+    for name, channels in (("down1_conv1", 8), ("picture_conv", 3)):
+        x = tf_keras.layers.Conv2D(channels, 1, name=name, bias_initializer=tf_keras.initializers.Constant(3.0))(x)
+        x = tf_keras.layers.ReLU(name=f"{name}_act")(x)
+    model = tf_keras.Model(raw, x)
+    samples, seen = np.random.default_rng(0).random((6, 8, 8, 4), np.float32), []
+    asked = Ptq(**STEPS[step])
+    without = Ptq(weight_bits=asked.weight_bits)
+    small, plain_one = (
+        quantize(model, scheme, samples=samples, trains=False, progress=lambda *told: seen.append(told))
+        for scheme in (asked, without)
+    )
+    assert set(seen) == {(4, 6), (6, 6)}
+    kernels, others = (one.check().kernels for one in (small, plain_one))
+    widths = {"down1_conv1": asked.weight_bits, "picture_conv": asked.weight_bits} | asked.bits_of
+    assert {name: grid.bits for name, grid in kernels.items()} == widths
+    same = [np.array_equal(a, b) for a, b in zip(small.model.get_weights(), plain_one.model.get_weights(), strict=True)]
+    assert not all(same)
+    assert others.keys() == kernels.keys()
+
+
+@pytest.mark.parametrize(
+    "scheme",
+    [
+        Ptq(weight_bits=4),
+        Ptq(symmetric=True),
+        Ptq(equalize=True),
+        Ptq(correct=True),
+        Ptq(absorb=True),
+        Ptq(round_up=True),
+        Ptq(bits_of={"down1_conv1": 4}),
+    ],
+    ids=["4 bits", "symmetric", "equalized", "corrected", "absorbed", "rounded", "mixed"],
+)
 def test_grids_that_tfmot_cannot_train_are_refused_behind_a_calibration(scheme):
     ((key, _, _),) = scheme_clashes(scheme, trains=True)
     assert key == "fine_tune.steps"

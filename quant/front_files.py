@@ -36,7 +36,8 @@ def _cells(point: Point, kernels: Kernels, *, taken: bool) -> Iterator[str]:
     work = point.mac_bits / sum(one.macs for one in kernels.values())
     yield f"{_name(point)} {'taken' if taken else ''}".strip()
     yield f"{point.bytes / 1000:.1f}"
-    yield from (f"{number:.2f}" for number in (_mean(point, kernels), work, point.error_db, _figure(point)))
+    numbers = (_mean(point, kernels), work, point.error_db, _figure(point))
+    yield from ("" if math.isnan(number) else f"{number:.2f}" for number in numbers)
 
 
 def _plot(points: list[Point], kernels: Kernels, *, title: str) -> str:

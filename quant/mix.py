@@ -39,6 +39,7 @@ Array = np.ndarray[Any, Any]
 SCHEME = Ptq(weights="mse")  # of 8 bits where a kernel has no bits of its own
 WIDEST = 8
 LEAST = 1e-12  # of an error, which would be infinitely many dB
+ALONG = 8  # points
 TRIES = 3  # what unpacks levels is known to a few kB: a file that became too large is searched for again
 
 
@@ -51,7 +52,7 @@ def mixed(
     if recipe is None or not isinstance(recipe.scheme, Float):
         raise BadOption("--search", str(run), "the folder of a finished run of a float recipe")
     begun = _Run(run, recipe, watch=watch(recipe))
-    found = _found(begun, budget)
+    found = _along(begun, _found(begun, budget))
     still = replace(recipe, name=f"{recipe.name}-mixed", fit=replace(recipe.fit, steps=0), distill=None)
     small = replace(still, scheme=replace(SCHEME, bits_of=dict(found.bits_of)), warm_start=str(run.resolve()))
     result = train(small, out=out, watch=watch(small))
@@ -94,6 +95,18 @@ class _Run:
             path = Path(folder) / f"a.{self.format}"
             WRITERS[path.suffix](small, described(small, self.contract), path)
             return path.stat().st_size
+
+
+def _along(run: _Run, found: Found) -> Found:
+    """With some more points along the forecast judged, for those who would rather have another budget."""
+    points = found.front.points
+    some = {round(place) for place in np.linspace(0, len(points) - 1, ALONG)}
+    judged = [
+        # Its error is a forecast, and has no place beside measured ones.
+        replace(points[place], error_db=math.nan, figure=run.decibel(run.make(points[place].bits_of)))
+        for place in sorted(some)
+    ]
+    return replace(found, judged=(*found.judged, *judged))
 
 
 def _found(run: _Run, budget: Budget) -> Found:

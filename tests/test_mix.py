@@ -2,6 +2,7 @@
 
 import csv
 
+import numpy as np
 import pytest
 from click.testing import CliRunner
 from test_train import ONNX, recipe
@@ -31,6 +32,7 @@ def run(tmp_path_factory):
 @pytest.fixture
 def few(monkeypatch):
     monkeypatch.setattr(mix, "HELD", 4)
+    monkeypatch.setattr(mix, "ALONG", 2)
     monkeypatch.setattr(mix, "SCHEME", Ptq(weights="mse", samples=8))
 
 
@@ -53,6 +55,10 @@ def test_a_budget_is_kept_by_the_file_and_the_run_says_which_bits(run, few, tmp_
     with (tmp_path / "small/front.csv").open(newline="") as file:
         rows = list(csv.reader(file))
     assert sum("taken" in row[0] for row in rows) == 1
+    sizes, figures = ([float(row[column]) for row in rows[1:]] for column in (1, 5))
+    assert sizes == sorted(sizes)
+    assert len(sizes) >= 4
+    assert np.isfinite(figures).all()
     assert (tmp_path / "small/front.svg").read_text().startswith("<svg")
     assert any("picture_conv" in line for line in lines)
 

@@ -7,7 +7,7 @@ import pytest
 from click.testing import CliRunner
 from test_train import ONNX, recipe
 
-from quant import learn, mix
+from quant import learn, mix, mixed
 from quant.budget import Budget
 from quant.cli import main
 from quant.recipe import Model
@@ -33,6 +33,7 @@ def run(tmp_path_factory):
 def few(monkeypatch):
     monkeypatch.setattr(mix, "HELD", 4)
     monkeypatch.setattr(mix, "ALONG", 2)
+    monkeypatch.setattr(mixed, "SWAPS", 6)
     monkeypatch.setattr(mix, "SCHEME", Ptq(weights="mse", samples=8))
 
 

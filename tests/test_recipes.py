@@ -28,6 +28,7 @@ def small(recipe):
 
 
 @pytest.mark.parametrize("name", names())
+@pytest.mark.usefixtures("eagerly")
 def test_a_recipe_trains_exports_within_parity_and_runs(name, tmp_path, monkeypatch):
     monkeypatch.setattr(learn, "HELD", 4)
     recipe = small(read(name))

@@ -71,6 +71,7 @@ def weights(path):
 
 
 @pytest.mark.parametrize("scheme", SCHEMES)
+@pytest.mark.usefixtures("eagerly")
 def test_every_scheme_trains_exports_within_parity_and_runs(scheme, tmp_path):
     result = train(recipe(SCHEMES[scheme]), out=tmp_path / "run")
     assert sorted(result.files) == ["small.onnx", "small.tflite"]

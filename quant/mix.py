@@ -99,8 +99,9 @@ class _Run:
 
 def _along(run: _Run, found: Found) -> Found:
     """With some more points along the forecast judged, for those who would rather have another budget."""
-    points = found.front.points
-    some = {round(place) for place in np.linspace(0, len(points) - 1, ALONG)}
+    known = [point.bits_of for point in found.judged]
+    points = [point for point in found.front.points if point.bits_of not in known]
+    some = {round(place) for place in np.linspace(0, len(points) - 1, min(ALONG, len(points)))}
     judged = [
         # Its error is a forecast, and has no place beside measured ones.
         replace(points[place], error_db=math.nan, figure=run.decibel(run.make(points[place].bits_of)))

@@ -13,10 +13,9 @@ from export.parity import engine, may_flip, output, prove
 from export.to_onnx import to_onnx
 from export.write import write
 from keras_models.graph import steps, unwrap
-from keras_models.hoist import hoisted
 from keras_models.lowered import kernel_of
 from keras_models.quantize import Quantize
-from keras_models.shuffle import shuffled
+from keras_models.ready import ready
 from quant.lower_tfmot import lower_tfmot
 from quant.qat import activation_ranges, quantization_aware
 from quant.qat_configs import Seam
@@ -50,7 +49,7 @@ def test_the_lowered_network_is_the_trained_one_up_to_ties(name, options):
 def test_the_rewrites_before_writing_change_no_value(name, options):
     _, lowered, contract = trained(name, **options)
     x = inputs(len(contract.planes))
-    again = hoisted(shuffled(lowered))
+    again = ready(lowered)
     np.testing.assert_array_equal(lowered(x).numpy(), again(x).numpy())
     bare = [s.name for s in steps(again.model) if isinstance(s.layer, tf_keras.layers.Conv2DTranspose)]
     assert bare == []

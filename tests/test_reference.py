@@ -8,6 +8,7 @@ from keras_models.graph import steps
 from keras_models.grid import Grid
 from keras_models.hoist import hoisted
 from keras_models.quantize import Quantize
+from keras_models.ready import ready
 from keras_models.shuffle import shuffled
 
 K = tf_keras.layers
@@ -44,7 +45,7 @@ def test_the_sums_of_numpy_and_of_tensorflow_are_equal_and_are_those_of_keras(la
 @pytest.mark.parametrize("name", ["unet", "lighter"])
 def test_the_reference_is_the_same_in_numpy_and_tensorflow(name):
     _, lowered, _ = trained(name, width=4, levels=3)
-    plain, x = hoisted(shuffled(lowered)), inputs(4, height=16, width=24)
+    plain, x = ready(lowered), inputs(4, height=16, width=24)
     ours, theirs = reference(plain, x), reference(plain, x, convolve=tensorflow_convolve)
     assert ours.keys() == theirs.keys()
     for layer, value in ours.items():
@@ -76,7 +77,7 @@ def test_a_convolution_by_hand():
 def test_a_trained_network_and_its_integers_tell_the_same_story(name, options):
     """Ties part them step by step: never by more than three, and one value in a hundred by more than one."""
     aware, lowered, _ = trained(name, **options)
-    off = steps_off(aware, lowered)
+    off = steps_off(aware, ready(lowered))
     assert np.abs(off).max() < 3.5
     assert np.mean(np.abs(off) < 1.5) >= 0.99
 
@@ -85,7 +86,7 @@ def test_a_trained_network_and_its_integers_tell_the_same_story(name, options):
 def test_with_whole_biases_keras_itself_computes_the_integers(name, options):
     """What parts the trained network from its integers is the rounding of biases, and no rule of the reference."""
     _, lowered, _ = trained(name, **options)
-    plain, x = hoisted(shuffled(lowered)), inputs(4, seed=9)
+    plain, x = hoisted(shuffled(lowered)), inputs(4, seed=9)  # one of its own: its biases change
     integers = reference(plain, x, convolve=tensorflow_convolve)["output0"]
     assert np.mean(plain(x).numpy() != integers) > 0.05
     whole_biases(plain)
@@ -96,12 +97,13 @@ def test_with_whole_biases_keras_itself_computes_the_integers(name, options):
 def test_integers_are_off_to_both_sides_alike(name, options):
     """What ties do has no direction; a wrong bias or zero point would have one, of half a step or more."""
     aware, lowered, _ = trained(name, **options)
-    assert abs(steps_off(aware, lowered).mean()) < 0.25
-    layer = lowered.model.get_layer(next(n for n in lowered.kernels if n.startswith("picture")))
+    plain = ready(lowered)
+    assert abs(steps_off(aware, plain).mean()) < 0.25
+    layer = plain.model.get_layer(next(n for n in plain.kernels if n.startswith("picture")))
     kernel, bias = layer.get_weights()
-    layer.set_weights([kernel, bias + 3 * last_scale(lowered)])
+    layer.set_weights([kernel, bias + 3 * last_scale(plain)])
     try:
-        assert abs(steps_off(aware, lowered).mean()) > 2
+        assert abs(steps_off(aware, plain).mean()) > 2
     finally:
         layer.set_weights([kernel, bias])
 
@@ -110,7 +112,7 @@ def last_scale(lowered):
     return [step.layer.grid.scale for step in steps(lowered.model) if isinstance(step.layer, Quantize)][-1]
 
 
-def steps_off(aware, lowered):
-    plain, x = hoisted(shuffled(lowered)), inputs(4, seed=9)
+def steps_off(aware, plain):
+    x = inputs(4, seed=9)
     integers = reference(plain, x, convolve=tensorflow_convolve)["output0"]
-    return (integers - aware(x, training=False).numpy()) / last_scale(lowered)
+    return (integers - aware(x, training=False).numpy()) / last_scale(plain)

@@ -29,6 +29,7 @@ def small(monkeypatch):
     monkeypatch.setattr(table, "tune", lambda pairs, numbers: baseline.tune(pairs, numbers, grids=few))
 
 
+@pytest.mark.usefixtures("eagerly")
 def test_a_table_has_a_row_for_each_and_is_not_trained_twice(small, tmp_path, monkeypatch):
     first = recipe(name="later", data=DATA, exports=ONNX)
     second = recipe(

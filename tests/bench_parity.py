@@ -15,6 +15,8 @@ from export.parity import against, compare, engine, output
 from export.settle import settled
 from export.to_onnx import to_onnx
 from export.to_tflite import to_tflite
+from keras_models.lowered import Lowered
+from keras_models.rewrite import reweighted
 from runtime.doctor import machine
 
 NETWORKS = [
@@ -34,7 +36,8 @@ def row(name, options, folder):
     to_onnx(lowered, contract, folder / "a.onnx")
     to_tflite(lowered, contract, folder / "a.tflite")
     files, keras, itself = {"a.onnx": [], "a.tflite": []}, [], []
-    whole = settled(lowered)
+    settled_one = settled(lowered)
+    whole = Lowered(reweighted(settled_one.model, {}), settled_one.kernels)  # a copy: its biases change
     small.whole_biases(whole)
     for height, width in SIZES:
         x = small.inputs(len(contract.planes), height=height, width=width, seed=6)

@@ -16,11 +16,11 @@ from typing import Any
 
 import numpy as np
 
-from quant.measure import psnr
 from quant.noise import Sensor, amplified
 from quant.pairs import Pairs, Sample
 from runtime.errors import BadOption
 from runtime.library import need
+from runtime.measure import psnr
 
 __all__ = [
     "Means",

@@ -12,10 +12,10 @@ from typing import Any
 
 import numpy as np
 
-from quant.measure import WINDOW, mse, psnr, ssim
 from quant.nyu import METRES
 from quant.phase import cell, unpacked
 from runtime.contract import Contract
+from runtime.measure import WINDOW, mse, psnr, ssim
 from runtime.root import answer, squared
 
 __all__ = ["amplified", "better", "figures"]

@@ -25,12 +25,12 @@ from quant.baseline import (
     unevened,
 )
 from quant.camera import plain
-from quant.measure import psnr
 from quant.noise import Gaussian, Sensor, TukeyLambda, noisy
 from quant.pairs import Listed, Pairs, Shot
 from quant.phase import packed
 from quant.unprocess import mosaic
 from runtime.errors import BadOption, MissingLibrary
+from runtime.measure import psnr
 from runtime.pack import TILES
 
 installed = find_spec("skimage") is not None and find_spec("pywt") is not None

@@ -7,8 +7,8 @@ import pytest
 from contracts import UNET
 
 from quant.figures import amplified, better, figures
-from quant.measure import psnr, ssim
 from quant.phase import cell, packed
+from runtime.measure import psnr, ssim
 from runtime.pack import GRIDS
 
 DEPTH = dataclasses.replace(UNET, task="depth", cfa="none", planes=("R", "G", "B"), pack=1, channels=1)

@@ -3,8 +3,8 @@ import pytest
 import tensorflow as tf
 
 from quant.losses import LOSSES, loss
-from quant.measure import ssim as measured_ssim
 from runtime.errors import UnknownName
+from runtime.measure import ssim as measured_ssim
 
 ROUNDING = 2e-6  # float32 over the pixels of these pictures
 # SSIM takes squares of means from means of squares, 1 from 1, and divides by 0.03^2: 1e-7 / 1e-3.

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from quant.measure import Mean, mse, psnr, ssim
+from runtime.measure import Mean, mse, psnr, ssim
 
 ROUNDING = 1e-10  # float64 over a few hundred additions
 

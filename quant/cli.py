@@ -87,10 +87,12 @@ def main(
 
 
 def _list() -> None:
-    from quant.recipe import names, read
+    from quant.recipe import names, read, tables
 
     for name in names():
         click.echo(f"{name:26} {_about(read(name))}")
+    for table, inside in tables().items():
+        click.echo(f"{'--table ' + table:26} {len(inside)} recipes, such as {inside[0]}")
 
 
 def _run(name: str, *, out: Path | None, resume: bool, as_json: bool, workers: int, **changes: Any) -> None:

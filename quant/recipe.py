@@ -47,6 +47,7 @@ __all__ = [
     "from_json",
     "names",
     "read",
+    "tables",
     "to_json",
 ]
 
@@ -155,13 +156,20 @@ class Recipe:
 
 
 def names() -> list[str]:
-    """The recipes that come with the project."""
+    """The recipes that come with the project, each for itself."""
     return sorted(path.stem for path in FOLDER.glob("*.toml"))
 
 
+def tables() -> dict[str, list[str]]:
+    """Those that belong together, a folder each: its name, and theirs."""
+    folders = sorted(path for path in FOLDER.iterdir() if path.is_dir())
+    return {folder.name: sorted(f"{folder.name}/{path.stem}" for path in folder.glob("*.toml")) for folder in folders}
+
+
 def read(path_or_name: str | Path) -> Recipe:
-    """A shipped recipe by its name, or one's own by its path."""
-    path = FOLDER / f"{path_or_name}.toml" if str(path_or_name) in names() else Path(path_or_name)
+    """A recipe of this project by its name, or one's own by its path."""
+    known = FOLDER / f"{path_or_name}.toml"
+    path = known if known.is_file() else Path(path_or_name)
     if path.suffix != ".toml":
         raise UnknownName("recipe", path_or_name, names())
     return _recipe(_values(path), path.stem, path)

@@ -21,6 +21,7 @@ from runtime.contract import Contract
 from runtime.errors import BadContract, MissingLibrary, UnreadableFile
 from runtime.ort import CONTRACT
 from runtime.raw import Raw
+from runtime.shipped import located
 
 __all__ = ["info", "lines"]
 
@@ -32,8 +33,11 @@ SILENT = {"path", "kind"}
 
 
 def info(path: str | Path, *, timeout: float = 60.0) -> dict[str, Any]:
-    """What there is to know, ready for JSON; `kind` is raw, onnx or tflite. `timeout` is for decoding, in seconds."""
-    path = Path(path)
+    """What there is to know of a file, or of a shipped model, ready for JSON; `kind` is raw, onnx or tflite.
+
+    `timeout` is for decoding, in seconds.
+    """
+    path = located(path)
     size, sha, head = _bytes(path)
     kind = _kind(head, path.suffix.lower())
     if kind == "raw":

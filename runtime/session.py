@@ -14,6 +14,7 @@ import numpy as np
 from runtime.contract import Contract
 from runtime.errors import BadOption, UnreadableFile
 from runtime.memory import peak_of, resident
+from runtime.shipped import NAMES, located
 from runtime.tiles import Plan, Window
 
 __all__ = ["Backend", "Ran", "Session", "open"]
@@ -108,13 +109,18 @@ class Session:
 
 
 def open(path: str | Path, *, provider: str = "auto", threads: int | None = None) -> Session:  # noqa: A001
-    """Open a model file on the provider asked for; "auto" takes the best that is there, and says which and why."""
-    path = Path(path)
+    """Open a model, a file or the name of a shipped one, on the provider asked for.
+
+    "auto" takes the best that is there, and says which and why.
+    """
+    path = located(path, provider=provider)
     try:
         with path.open("rb") as file:
             digest = hashlib.file_digest(file, "sha256").hexdigest() if hasattr(hashlib, "file_digest") else _sha(file)
     except OSError as error:
-        raise UnreadableFile(path, f"cannot be read ({error.strerror})", "name a model file") from None
+        raise UnreadableFile(
+            path, f"cannot be read ({error.strerror})", f"name a model file, or one of {', '.join(NAMES)}"
+        ) from None
     if path.suffix == ".tflite":
         return _litert(path, provider, threads, digest)
     if path.suffix == ".onnx":

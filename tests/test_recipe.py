@@ -26,6 +26,7 @@ from quant.recipe import (
     from_json,
     names,
     read,
+    tables,
     to_json,
 )
 from runtime.errors import Error, FileError, MissingLibrary, UnknownName, UsageError
@@ -56,7 +57,10 @@ def test_every_recipe_that_was_promised_is_there():
         *("thin-teacher", "thin-student", "thin-student-distilled"),
         *("unet-qat", "light-qat", "lighter-qat", "squeeze-qat", "effnet-ffnet", "effnet-ffnet-qat"),
         *("unet-w8a8", "unet-w4a6", "unet-paper-w8a8", "unet-paper-w4a6", "fixed-unet-paper-w4a6"),
-        "fast",
+    }
+    assert {name: len(recipes) for name, recipes in tables().items()} == {
+        **{"depth": 14, "lowlight": 28},
+        **{"shipped": 5, "trial": 6},
     }
 
 
@@ -81,6 +85,13 @@ def test_shipped_recipes_say_what_their_names_say():
     assert read("unet-paper-w8a8").scheme == PaperFixedPoint(weights=(0, 6), activations=(2, 4))
     assert all(isinstance(read(name).scheme, Qat) == name.endswith("-qat") for name in names())
     assert [name for name in names() if read(name).distill] == ["thin-student-distilled"]
+
+
+def test_a_recipe_of_a_table_has_a_name_too():
+    assert read("shipped/fast-int8").warm_start == "fast"
+    assert read("shipped/fast-int8").data == read("shipped/fast").data
+    with pytest.raises(UnknownName):
+        read("shipped/slow")
 
 
 @pytest.mark.parametrize("name", ["unet", "light", "lighter", "squeeze", "effnet-ffnet"])

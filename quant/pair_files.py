@@ -2,6 +2,8 @@
 
 dark/00003_x100.dng     the mosaic, with the camera's levels, matrix and white balance
 clean/00003.tif         the camera's own colours, linear, before white balance: 16 bits, black 0, white 65535
+
+A picture that is no display's says so itself: its description begins with `runtime.reference.CAMERA_LINEAR`.
 """
 
 from __future__ import annotations
@@ -21,10 +23,12 @@ from runtime import dng, tiff
 from runtime.atomic import writing
 from runtime.errors import BadOption
 from runtime.exif import write as exif_block
+from runtime.reference import CAMERA_LINEAR
 
 __all__ = ["write_held", "write_pairs"]
 
 TOP = np.float32(65535)
+WORDS = f"{CAMERA_LINEAR}: before white balance, black 0, white 65535"
 SIZE = 256  # packed pixels a side: a file is to be looked at
 
 
@@ -50,7 +54,8 @@ def write_pairs(pairs: Pairs, numbers: Iterable[int], folder: str | Path) -> lis
         clean = folder / "clean" / f"{number:05}.tif"
         dng.save_mosaic(sample.raw, dark, description=f"ratio {sample.ratio:g}")
         levels = np.rint(sample.colours.transpose(1, 2, 0) * TOP).astype(np.uint16)
+        block = exif_block(sample.raw.about, software="qk-unet", description=WORDS)
         with writing(clean) as file:
-            tiff.write(file, levels, path=clean, tags={}, exif=exif_block(sample.raw.about, software="qk-unet"))
+            tiff.write(file, levels, path=clean, tags={}, exif=block)
         written.append((dark, clean))
     return written

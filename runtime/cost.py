@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -16,16 +17,19 @@ import numpy as np
 
 from runtime.contract import Contract
 from runtime.errors import SetupError
+from runtime.library import need
 from runtime.memory import peak_of
 from runtime.session import Session
 from runtime.session import open as open_model
+from runtime.shipped import ENGINES, located
 from runtime.timing import Times, interleaved
 
-__all__ = ["Cost", "costs", "nearest"]
+__all__ = ["CHILD", "Cost", "Watched", "call", "costs", "loaded", "nearest", "peak", "watched"]
 
 # A fresh interpreter that finds modules where this one does: it holds the runtime and one model.
 CHILD = "import sys, json; sys.path[:] = json.loads(sys.argv[1]); from runtime.cost import alone; alone(*sys.argv[2:])"
 SEED = 0
+LOOK = 0.005  # seconds between two looks at the memory of other processes
 
 
 @dataclass(frozen=True)
@@ -38,17 +42,29 @@ class Cost:
     peak: int | None  # None where the system does not tell
 
 
+@dataclass(frozen=True)
+class Watched:
+    """A program that has ended: its exit code, what it said, and the bytes that it and all it started held at most."""
+
+    code: int
+    said: str
+    complained: str
+    peak: int | None
+
+
 def costs(paths: Iterable[Path], *, side: int, rounds: int = 20, threads: int | None = None) -> dict[Path, Cost]:
     """Each file's cost for an input of about that side (`nearest`)."""
-    sessions, loads = {}, {}
-    for path in paths:
-        begin = time.perf_counter()
-        sessions[path] = open_model(path, threads=threads)
-        loads[path] = time.perf_counter() - begin
-    times = interleaved({str(path): _call(session, side) for path, session in sessions.items()}, rounds=rounds)
+    opened = {path: loaded(path, threads=threads) for path in paths}
+    calls = {str(path): call(session, nearest(session.contract, side)) for path, (session, _) in opened.items()}
+    times = interleaved(calls, rounds=rounds)
     return {
-        path: Cost(path.stat().st_size, loads[path], times[str(path)], _peak(path, side=side, threads=threads))
-        for path in sessions
+        path: Cost(
+            size=path.stat().st_size,
+            load=load,
+            run=times[str(path)],
+            peak=peak(path, side=nearest(session.contract, side), threads=threads),
+        )
+        for path, (session, load) in opened.items()
     }
 
 
@@ -57,26 +73,76 @@ def nearest(contract: Contract, side: int) -> int:
     return max(side // contract.multiple, 1) * contract.multiple
 
 
-def _call(session: Session, side: int) -> partial[np.ndarray[Any, Any]]:
-    side = nearest(session.contract, side)
+def loaded(model: str | Path, *, provider: str = "auto", threads: int | None = None) -> tuple[Session, float]:
+    """A model opened, and the seconds that took; its engine's library was loaded before."""
+    engine = ENGINES.get(located(model, provider=provider).suffix)
+    if engine:
+        # The first model of an engine would pay for what every other one finds loaded.
+        need(f"{engine}.interpreter" if engine == "ai_edge_litert" else engine, library=engine, extra=_extra(engine))
+    begin = time.perf_counter()
+    session = open_model(model, provider=provider, threads=threads)
+    return session, time.perf_counter() - begin
+
+
+def call(session: Session, side: int) -> partial[np.ndarray[Any, Any]]:
+    """One run on random planes of that side; it returns when the answer lies in this process' memory."""
     planes = np.random.default_rng(SEED).random((len(session.contract.planes), side, side), np.float32)
     return partial(session.run, planes, out=session.room(side, side))
 
 
-def _peak(path: Path, *, side: int, threads: int | None) -> int | None:
-    """Bytes that a process which opens the file and runs it once holds at most."""
-    words = [sys.executable, "-c", CHILD, json.dumps(sys.path), str(path), str(side), str(threads or 0)]
+def peak(model: str | Path, *, side: int, threads: int | None = None, provider: str = "auto") -> int | None:
+    """Bytes that a process which opens the model and runs it once holds at most."""
+    words = [sys.executable, "-c", CHILD, json.dumps(sys.path), str(model), str(side), str(threads or 0), provider]
     done = subprocess.run(words, capture_output=True, text=True, check=False)
     if done.returncode:
         why = (done.stderr.splitlines() or ["no word"])[-1]
-        raise SetupError(f"{path} ran here, and not in a process of its own ({why})", "close other programs, try again")
+        raise SetupError(
+            f"{model} ran here, and not in a process of its own ({why})", "close other programs, try again"
+        )
     return int(done.stdout) or None
 
 
-def alone(path: str, side: str, threads: str) -> None:
-    """Print the most bytes this process holds from opening the file to the end of a run."""
+def alone(model: str, side: str, threads: str, provider: str) -> None:
+    """Print the most bytes this process holds from opening the model to the end of a run."""
 
     def all_of_it() -> None:
-        _call(open_model(path, threads=int(threads) or None), int(side))()
+        call(open_model(model, provider=provider, threads=int(threads) or None), int(side))()
 
     print(peak_of(all_of_it))
+
+
+def watched(words: Sequence[str]) -> Watched:
+    """Run a program to its end, and look at the memory of all its processes two hundred times a second.
+
+    Pages that two of them share count twice.
+    """
+    with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as started:
+        most = 0
+        while started.poll() is None:  # it says a line or two: less than a pipe holds
+            most = max(most, sum(map(_held, _family(started.pid))))
+            time.sleep(LOOK)
+        said, complained = started.communicate()
+    return Watched(started.returncode, said, complained, most or None)
+
+
+def _family(process: int) -> Iterator[int]:
+    """A process and all it has started."""
+    yield process
+    for task in Path(f"/proc/{process}/task").glob("*"):
+        try:
+            children = (task / "children").read_text().split()
+        except OSError:  # it has ended meanwhile
+            continue
+        for child in children:
+            yield from _family(int(child))
+
+
+def _held(process: int) -> int:
+    try:
+        return int(Path(f"/proc/{process}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    except (OSError, IndexError, ValueError):
+        return 0
+
+
+def _extra(engine: str) -> str:
+    return "litert" if engine == "ai_edge_litert" else "cpu"

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import importlib.metadata
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -26,9 +27,10 @@ from runtime.session import open as open_model
 from runtime.sheet import contact_sheet, shrunk
 from runtime.tiles import Plan, best
 
-__all__ = ["Enhancer", "enhance"]
+__all__ = ["Enhancer", "Take", "enhance"]
 
 Array = np.ndarray[Any, Any]
+Take = Callable[[Array, int, int], None]  # light (channels, rows, columns), and where on the sensor it begins
 MARGIN = 1.06  # over what was measured of the network: what the allocator rounds up
 SLACK = 26 * 2**20  # what threads, encoders and the libraries they load take besides
 SHEET = 640  # the longer side of each picture of a sweep
@@ -47,26 +49,40 @@ class Enhancer:
         self.per_pixel = session.memory.per_pixel * MARGIN
         self.base = max(session.memory.base, resident())
 
-    def prepare(self, raw: Raw, *, beside: int = 0, path: str | Path = "") -> Job:
-        """Choose the ratio and plan the memory; `beside` is what other frames in flight hold."""
-        sweeps = self.wish.ratio == SWEEP
-        ratio = choose("auto" if sweeps else self.wish.ratio, raw, self.contract)
-        ratio = replace(ratio, why="the middle of a sweep") if sweeps else ratio
+    def prepare(
+        self,
+        raw: Raw,
+        *,
+        beside: int = 0,
+        path: str | Path = "",
+        ratio: str | None = None,
+        held: Callable[[Plan], float] | None = None,
+    ) -> Job:
+        """Choose the ratio, or take this one, and plan the memory.
+
+        `beside` is what other frames in flight hold, and `held` says how many bytes of the answer are kept with a
+        plan: without it, a whole picture.
+        """
+        wanted = ratio or self.wish.ratio
+        sweeps = wanted == SWEEP
+        chosen = choose("auto" if sweeps else wanted, raw, self.contract)
+        chosen = replace(chosen, why="the middle of a sweep") if sweeps else chosen
         frame = pack.frame(raw, self.contract, path=path)
-        fixed = self.base + raw.mosaic.nbytes + 6 * raw.mosaic.size + beside + SLACK
+        kept = held or (lambda _: 6 * raw.mosaic.size)
+        fixed = self.base + raw.mosaic.nbytes + beside + SLACK
         encoded = 5 * raw.mosaic.size if self.wish.format == "jpeg" else 0  # 8 bits, once more for Pillow, and the file
 
         def cost(plan: Plan) -> float:
             band = 4 * len(self.contract.planes) * plan.height * frame.width
             extra = 0.0 if self.wish.strength == 1 else 6 * band
-            return fixed + max(band + extra + self.per_pixel * plan.height * plan.width, encoded)
+            return fixed + kept(plan) + max(band + extra + self.per_pixel * plan.height * plan.width, encoded)
 
         most = self.wish.max_memory or (available() * SHARE + self.base if available() else float("inf"))
         plan = best(frame.height, frame.width, self.contract, cost=cost, most=most)
         peak = int(cost(plan))
         if self.wish.max_memory and peak > self.wish.max_memory:
             raise TooLittleMemory(self.wish.max_memory, peak)
-        return Job(raw, ratio, frame, plan, peak)
+        return Job(raw, chosen, frame, plan, peak)
 
     def infer(self, job: Job) -> None:
         """The picture; of a sweep, a sheet of one small picture a ratio."""
@@ -82,12 +98,30 @@ class Enhancer:
         job.pixels = contact_sheet(small, side=SHEET)
 
     def _infer(self, job: Job) -> None:
-        """Run the network window by window, and develop each while it is warm."""
-        raw, frame = job.raw, job.frame
+        """Develop each part of the answer while it is warm."""
+        raw = job.raw
         look = develop.look(raw, self.contract)
         to_light = self.wish.format == "dng" and look.output == "camera-linear"
         job.pixels, view = develop.rotated(raw.mosaic.shape, raw.about.orientation, channels=self.contract.channels)
-        spent = {"pack": 0.0, "develop": 0.0}
+
+        def take(made: Array, top: int, left: int) -> None:
+            into = view[top : top + made.shape[1], left : left + made.shape[2]]
+            if to_light:
+                develop.linear(made, into, threads=self.threads)
+            else:
+                develop.develop(made, look, into, threads=self.threads)
+
+        self.stream(job, take)
+
+    def stream(self, job: Job, take: Take, *, doing: str = "develop") -> None:
+        """Run the network window by window, a row of windows after the other, and `take` each part of its answer.
+
+        A part is light, or a display's levels as 0 to 1, and lies on the sensor; it must be done with on return. The
+        job's seconds tell how long that took, by the name of what it is `doing`.
+        """
+        raw, frame = job.raw, job.frame
+        look = develop.look(raw, self.contract)
+        spent = {"pack": 0.0, doing: 0.0}
         band: list[Any] = []
 
         def read_rows(begin: int, end: int) -> Array:
@@ -106,13 +140,9 @@ class Enhancer:
                 squared(made, out=made)
             if band:
                 made = self._blended(made, band[1], row - int(band[0] * self.contract.scale), column)
-            made, top, left = _visible(made, row - frame.top, column - frame.left, view.shape)
-            into = view[top : top + made.shape[1], left : left + made.shape[2]]
-            if to_light:
-                develop.linear(made, into, threads=self.threads)
-            else:
-                develop.develop(made, look, into, threads=self.threads)
-            spent["develop"] += time.perf_counter() - start
+            made, top, left = _visible(made, row - frame.top, column - frame.left, raw.mosaic.shape)
+            take(made, top, left)
+            spent[doing] += time.perf_counter() - start
 
         begin = time.perf_counter()
         self.session.tiled(read_rows, job.plan, write, release=self.wish.max_memory is not None)

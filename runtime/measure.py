@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["Mean", "mse", "psnr", "ssim"]
+__all__ = ["WINDOW", "Mean", "mse", "psnr", "ssim", "ssim_map"]
 
 Array = np.ndarray[Any, Any]
 Float = np.ndarray[Any, np.dtype[np.float64]]
@@ -42,20 +42,22 @@ def ssim(y: Array, prediction: Array, *, data_range: float) -> float:
         raise ValueError(f"{y.shape} is no image of at least {WINDOW} x {WINDOW}")
     if y.ndim == 2:
         y, prediction = y[..., None], prediction[..., None]
-    planes = [_ssim_plane(y[..., c], prediction[..., c], data_range) for c in range(y.shape[-1])]
-    return float(np.mean(planes))
+    maps = (ssim_map(y[..., c], prediction[..., c], data_range=data_range) for c in range(y.shape[-1]))
+    return float(np.mean([found.mean() for found in maps]))
 
 
-def _ssim_plane(a: Array, b: Array, data_range: float) -> float:
-    a, b = a.astype(np.float64), b.astype(np.float64)
+def ssim_map(y: Array, prediction: Array, *, data_range: float) -> Float:
+    """The similarity of every window that lies inside, two planes (h, w): (h - 10, w - 10)."""
+    _check(y, prediction)
+    a, b = y.astype(np.float64), prediction.astype(np.float64)
     c1, c2 = (K1 * data_range) ** 2, (K2 * data_range) ** 2
     mean_a, mean_b = _blur(a), _blur(b)
     product = mean_a * mean_b
     squares = mean_a**2 + mean_b**2
     variances = _blur(a**2 + b**2) - squares
     covariance = _blur(a * b) - product
-    similar = (2 * product + c1) * (2 * covariance + c2) / ((squares + c1) * (variances + c2))
-    return float(similar.mean())
+    similar: Float = (2 * product + c1) * (2 * covariance + c2) / ((squares + c1) * (variances + c2))
+    return similar
 
 
 def _blur(x: Float) -> Float:
@@ -65,7 +67,11 @@ def _blur(x: Float) -> Float:
     weights /= weights.sum()
     for axis in (0, 1):
         length = x.shape[axis] - WINDOW + 1
-        x = sum((w * _cut(x, axis, k, length) for k, w in enumerate(weights)), start=np.zeros(()))
+        made = weights[0] * _cut(x, axis, 0, length)
+        part = np.empty_like(made)
+        for k, weight in enumerate(weights[1:], start=1):
+            made += np.multiply(_cut(x, axis, k, length), weight, out=part)
+        x = made
     return x
 
 

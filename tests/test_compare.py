@@ -10,7 +10,7 @@ import pytest
 import tifffile
 from PIL import Image
 
-from runtime import compare as module
+from runtime import viewer as module
 from runtime.compare import compare
 from runtime.errors import BadOption, FileError, UnreadableFile
 

@@ -5,11 +5,14 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+from runtime import viewer
 from runtime.atomic import writing
 from runtime.errors import BadOption
 from runtime.viewer import Shown, escaped, image, labels, part, read, shown, stage
 
 __all__ = ["compare"]
+
+_picture = viewer.picture  # the name it had here
 
 
 def compare(before: str | Path, after: str | Path, *more: str | Path, out: str | Path) -> Path:

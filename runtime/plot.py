@@ -274,7 +274,7 @@ def _style() -> str:
         ".qk-plot .front { fill: none; stroke: #808080; stroke-width: 1.5; stroke-dasharray: 5 3; }",
         *(f".qk-plot .s{i} {{ fill: {colour}; }}" for i, colour in enumerate(COLOURS)),
         f".qk-plot .paper {{ fill: {PAPERS[0]}; }} .qk-plot text {{ fill: {ink[0]}; }}",
-        "@media (prefers-color-scheme: dark) {",
+        "@media screen and (prefers-color-scheme: dark) {",  # on paper it is light
         f"  .qk-plot .paper {{ fill: {PAPERS[1]}; }} .qk-plot text {{ fill: {ink[1]}; }}",
         "}",
     ]

@@ -1,0 +1,92 @@
+"""Folders of pictures as scenes of a viewer: each name is a scene, and each folder one side of it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePath
+
+from runtime.errors import BadOption, UnreadableFile
+from runtime.report_models import Subject
+from runtime.viewer import MAX_SIDE, escaped, image, picture, read, shown, stage
+
+__all__ = ["SUFFIXES", "Scene", "pictures", "scenes"]
+
+SUFFIXES = (".png", ".tif", ".tiff", ".jpg", ".jpeg", ".webp", ".bmp")
+PIXELS = 150e6  # of all pictures together: a page of some 100 MB, which telephones still open
+FIRST, LAST = ("amplified", "input", "dark"), ("clean",)  # what came in stands before the models, the truth behind
+REMEDY = "give a folder of folders: one for each model, amplified or clean, with pictures of equal names"
+
+
+@dataclass(frozen=True)
+class Scene:
+    """One scene as each side shows it."""
+
+    name: str
+    sides: Mapping[str, Path]
+
+
+def scenes(folder: str | Path) -> list[Scene]:
+    """The scenes of a folder of folders; pictures belong together by their names without the suffix."""
+    folder = Path(folder)
+    try:
+        sides = sorted((one for one in folder.iterdir() if one.is_dir()), key=lambda one: _rank(one.name))
+        found: dict[str, dict[str, Path]] = {}
+        for side in sides:
+            for path in sorted(one for one in side.iterdir() if one.suffix.lower() in SUFFIXES and one.is_file()):
+                other = found.setdefault(path.stem, {}).setdefault(side.name, path)
+                if other != path:
+                    raise BadOption("a scene", path.stem, f"one picture: {str(other)!r} and {path.name!r} are two")
+    except OSError as error:
+        raise UnreadableFile(folder, f"cannot be read ({error.strerror})", REMEDY) from None
+    if not found:
+        raise UnreadableFile(folder, "holds no folder of pictures", REMEDY)
+    return [Scene(name, found[name]) for name in sorted(found)]
+
+
+def pictures(given: Sequence[Scene], models: Sequence[Subject]) -> tuple[str, str]:
+    """The viewer with all scenes, and what is to be known about its pictures."""
+    made, smaller = [], False
+    side = _side(given)
+    for scene in given:
+        for name, whole in zip(scene.sides, read(scene.sides.values()), strict=True):
+            one = shown(whole, side=side)
+            smaller |= one.smaller
+            note = _quality(scene, name, models)
+            caption = escaped(f"{scene.name}: {name} {note}".rstrip())
+            drawn = image(name, one, scene=scene.name, note=note)
+            made.append(f"<figure>{drawn}<figcaption>{caption}</figcaption></figure>")
+    return stage(made, scenes=True), _note(given, side=side if smaller else None)
+
+
+def _side(given: Sequence[Scene]) -> int:
+    """The longest side with which all pictures together keep within their pixels."""
+    # The pictures of a scene have one size: the first tells it.
+    sizes = [(picture(next(iter(scene.sides.values()))).image.size, len(scene.sides)) for scene in given]
+    total = sum(math.prod(size) * count for size, count in sizes)
+    longest = max(max(size) for size, _ in sizes)
+    return min(MAX_SIDE, math.ceil(longest * min(1.0, math.sqrt(PIXELS / total))))
+
+
+def _rank(name: str) -> tuple[int, str]:
+    return (0 if name.lower() in FIRST else 2 if name.lower() in LAST else 1), name
+
+
+def _quality(scene: Scene, side: str, models: Sequence[Subject]) -> str:
+    """The dB of this very picture, where an evaluation has it."""
+    for one in models:
+        names = {one.name, one.who.model, PurePath(one.who.model).stem, PurePath(one.who.file).stem}
+        for line in one.judged if side in names else ():
+            if scene.name in (line.pair, PurePath(line.pair).stem, PurePath(line.dark).stem):
+                return f"{line.developed.psnr:.2f} dB"
+    return ""
+
+
+def _note(given: Sequence[Scene], *, side: int | None) -> str:
+    """Whether pictures are smaller here than they are, and which are missing."""
+    told = f"Pictures are shown smaller than they are, no side longer than {side} pixels; 100 % is of that size."
+    sides = list(dict.fromkeys(name for scene in given for name in scene.sides))
+    lost = [f"{scene.name} of {name}" for scene in given for name in sides if name not in scene.sides]
+    missing = f" Not there: {', '.join(lost)}." if lost else ""
+    return escaped((told if side else "Pictures are shown in their own size.") + missing)

@@ -3,7 +3,7 @@
 dark/00003_x100.dng     the mosaic, with the camera's levels, matrix and white balance
 clean/00003.tif         the camera's own colours, linear, before white balance: 16 bits, black 0, white 65535
 
-A picture that is no display's says so itself: its description begins with `runtime.reference.CAMERA_LINEAR`.
+A picture that is no display's says so itself: its description begins with `runtime.clean.CAMERA_LINEAR`.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ from quant.sources import HELD_OUT, meant, require_suits
 from quant.synthetic import pairs as synthetic_pairs
 from runtime import dng, tiff
 from runtime.atomic import writing
+from runtime.clean import CAMERA_LINEAR
 from runtime.errors import BadOption
 from runtime.exif import write as exif_block
-from runtime.reference import CAMERA_LINEAR
 
 __all__ = ["write_held", "write_pairs"]
 

@@ -12,6 +12,8 @@ import click
 
 from runtime.command import CONTEXT, Group
 from runtime.errors import SetupError
+from runtime.judging import bench, evaluate, report, survey
+from runtime.shipped import DEFAULT
 
 __all__ = ["main"]
 
@@ -21,10 +23,14 @@ def main() -> None:
     """Run models on this machine, without TensorFlow."""
 
 
+for command in (evaluate, bench, report, survey):
+    main.add_command(command)
+
+
 @main.command()
 @click.argument("inputs", nargs=-1, required=True, metavar="INPUT...")
 @click.option("-o", "--out", required=True, help="Folder for the pictures; made if it is not there.")
-@click.option("--model", required=True, help="A model file, .onnx or .tflite.")
+@click.option("--model", default=DEFAULT, show_default=True, help="A model's name, or its .onnx or .tflite file.")
 @click.option("--provider", default="auto", show_default=True, help="auto, cpu, cuda or tensorrt.")
 @click.option("--ratio", default="auto", show_default=True, help="auto, how many times brighter, or sweep.")
 @click.option("--format", "format_", default="png", show_default=True, help="png, png8, tiff, tiff8, jpeg or dng.")
@@ -47,7 +53,7 @@ def enhance(inputs: tuple[str, ...], as_json: bool, **options: Any) -> None:
     then 1. Run the same line again to go on after an interruption: what is done is skipped.
 
     \b
-    qk-run enhance night.ARW -o out --model unet.onnx
+    qk-run enhance night.ARW -o out
     qk-run enhance photos -o out --model unet.onnx --format jpeg --ratio 100
     """
     from runtime.show import enhance_all

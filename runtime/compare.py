@@ -12,8 +12,6 @@ from runtime.viewer import Shown, escaped, image, labels, part, read, shown, sta
 
 __all__ = ["compare"]
 
-_picture = viewer.picture  # the name it had here
-
 
 def compare(before: str | Path, after: str | Path, *more: str | Path, out: str | Path) -> Path:
     """Write one HTML file that shows any two of the pictures, and return its path."""

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["WINDOW", "Mean", "mse", "psnr", "ssim", "ssim_map"]
+__all__ = ["WINDOW", "Mean", "mse", "psnr", "ssim", "ssim_map", "student"]
 
 Array = np.ndarray[Any, Any]
 Float = np.ndarray[Any, np.dtype[np.float64]]
@@ -113,11 +113,11 @@ class Mean:
         """Where the true mean lies with 95 % confidence, by Student's t; NaN below two figures."""
         if self.count < 2:
             return math.nan, math.nan
-        half = _student(self.count - 1) * self.deviation / math.sqrt(self.count)
+        half = student(self.count - 1) * self.deviation / math.sqrt(self.count)
         return self.mean - half, self.mean + half
 
 
-def _student(freedom: int) -> float:
+def student(freedom: int) -> float:
     """The 97.5 % point of Student's t, by its series in 1 / freedom (Fisher and Cornish, 1960)."""
     if freedom <= len(FEW):
         return FEW[freedom - 1]

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from runtime.measure import _student
+from runtime.measure import student
 
 __all__ = ["PULL", "RESAMPLES", "Ranking", "finite", "fit", "linked", "rank"]
 
@@ -174,4 +174,4 @@ def _tail(units: int) -> float:
     """How much of the resamples lies beyond each end of a 95 % interval."""
     if units < 2:
         return 0.0
-    return NormalDist().cdf(-((units / (units - 1)) ** 0.5) * _student(units - 1))
+    return NormalDist().cdf(-((units / (units - 1)) ** 0.5) * student(units - 1))

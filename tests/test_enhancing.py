@@ -14,6 +14,7 @@ from runtime.enhancing import Enhancer
 from runtime.errors import BadOption, TooLittleMemory, UnsupportedRaw
 from runtime.job import Wish
 from runtime.picture import FORMATS, suffix
+from runtime.tiles import plans
 
 ONE_LEVEL = 1  # of 65535: each picture is rounded once
 NOISE = 0.02  # of a mean: 20 levels of 16383 a pixel, over a thousand pixels far less; a wrong gain is 60 % off
@@ -104,6 +105,32 @@ def test_too_little_memory_is_said_with_the_least(session, tmp_path):
         Enhancer(session, Wish(max_memory=2**21)).prepare(raw)
     least = Enhancer(session, Wish(max_memory=caught.value.least + 2**23))
     assert least.prepare(raw).peak <= caught.value.least + 2**23
+
+
+def test_parts_come_row_by_row_and_put_together_are_what_is_developed(tmp_path):
+    raw = read(night(tmp_path / "a.dng", 97, 129, pattern="BGGR"))
+    enhancer = Enhancer(runtime.open(tiny(output="camera-linear")), Wish(format="dng", ratio="40"))
+    job = enhancer.prepare(raw)
+    job.plan = next(p for p in plans(job.frame.height, job.frame.width, enhancer.contract) if len(p.rows) > 1)
+    light, seen = np.full((3, 97, 129), np.nan, np.float32), []
+
+    def take(made, top, left):
+        seen.append((top, left))
+        light[:, top : top + made.shape[1], left : left + made.shape[2]] = made
+
+    enhancer.stream(job, take, doing="look")
+    assert seen == sorted(seen)
+    assert set(job.seconds) == {"pack", "look", "infer"}
+    enhancer.infer(job)
+    assert np.abs(light.clip(0, 1).transpose(1, 2, 0) * 65535 - job.pixels).max() <= ONE_LEVEL
+
+
+def test_what_is_kept_of_the_answer_is_counted_instead_of_a_picture(session, tmp_path):
+    raw = read(night(tmp_path / "a.dng"))
+    enhancer = Enhancer(session, Wish(ratio="40"))
+    plain, much = (enhancer.prepare(raw, held=held).peak for held in (None, lambda plan: 2**30))
+    assert much - plain == pytest.approx(2**30 - 6 * raw.mosaic.size, abs=1)
+    assert enhancer.prepare(raw, ratio="7").ratio.value == 7
 
 
 def test_strength_goes_from_amplified_to_enhanced(session, tmp_path):

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from runtime.measure import Mean, mse, psnr, ssim
+from runtime.measure import Mean, mse, psnr, ssim, ssim_map
 
 ROUNDING = 1e-10  # float64 over a few hundred additions
 
@@ -69,6 +69,14 @@ def test_ssim_of_colours_is_the_mean_of_their_planes():
     a, b = noise(12, 13, 3), noise(12, 13, 3, seed=1)
     planes = [ssim(a[..., c], b[..., c], data_range=1.0) for c in range(3)]
     assert ssim(a, b, data_range=1.0) == pytest.approx(np.mean(planes), abs=ROUNDING)
+
+
+def test_the_map_has_one_similarity_a_window_and_those_of_a_part_are_the_same():
+    a, b = noise(30, 25), noise(30, 25, seed=1)
+    found = ssim_map(a, b, data_range=1.0)
+    assert found.shape == (20, 15)
+    assert found.mean() == ssim(a, b, data_range=1.0)
+    assert np.array_equal(ssim_map(a[7:25, 3:], b[7:25, 3:], data_range=1.0), found[7:15, 3:])
 
 
 @pytest.mark.parametrize("shape", [(32, 40), (23, 31, 3)])

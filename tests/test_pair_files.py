@@ -12,7 +12,9 @@ from quant.camera import PATTERNS, drawn
 from quant.cli import main
 from quant.pair_files import write_pairs
 from quant.pairs import Pairs, Shot
+from runtime.clean import opened
 from runtime.decode import read
+from runtime.pairing import paired
 
 HALF = 0.5 / 65535  # of 16 bits
 FRACTION = 3e-6  # 1 over a gain is written in millionths: half of one, times the square of 2.4, the largest gain
@@ -31,8 +33,12 @@ def test_a_dark_frame_is_read_as_the_sample_it_was(pattern, tmp_path):
         assert getattr(raw, name) == getattr(sample.raw, name), name
     assert np.allclose(raw.wb, sample.raw.wb, atol=FRACTION)
     assert np.allclose(raw.cam2rgb, sample.raw.cam2rgb, atol=SRGB)
+    with opened(clean) as told:
+        assert told.space == "camera-linear"
     found = tifffile.imread(clean) / 65535
     assert np.abs(found - sample.colours.transpose(1, 2, 0)).max() <= HALF * 1.01
+    (pair,) = paired(tmp_path).pairs
+    assert (pair.dark, pair.clean, pair.ratio) == (dark, clean, 100)
 
 
 def test_a_command_writes_held_out_pairs_of_a_recipe(tmp_path):

@@ -75,7 +75,13 @@ def pointwise_from_transposed(kernel: Array, bias: Array) -> tuple[Array, Array]
     return cell.transpose(3, 0, 1, 2).reshape(1, 1, ins, 4 * outs), np.tile(bias, 4)
 
 
-def picture(x: Tensor, channels: int, *, upscale: int) -> Tensor:
-    """The last 1x1 convolution, no activation, then into space."""
-    x = conv(x, channels, kernel=1, name="picture_conv")
+def picture(x: Tensor, channels: int, *, upscale: int, onto: Tensor | None = None) -> Tensor:
+    """The last 1x1 convolution, no activation, then into space; what it makes may be added `onto` something.
+
+    Then it begins with nothing to add.
+    """
+    start = "glorot_uniform" if onto is None else "zeros"
+    x = tf_keras.layers.Conv2D(channels, 1, kernel_initializer=start, name="picture_conv")(x)
+    if onto is not None:
+        x = tf_keras.layers.Add(name="picture_sum")([x, onto])
     return DepthToSpace(upscale, name="picture")(x) if upscale > 1 else x

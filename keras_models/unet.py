@@ -10,6 +10,7 @@ from typing import Literal
 import tf_keras
 
 from keras_models.blocks import Activation, Tensor, Up, activate, conv, picture, separable, up
+from keras_models.measured import measured
 from keras_models.options import Channels, Levels, Upscale, Width
 
 __all__ = ["unet"]
@@ -25,8 +26,13 @@ def unet(
     activation: Activation = "leaky-relu",
     go_up: Up = "transposed",
     separable_convs: Literal["none", "second", "both"] = "none",
+    residual: bool = False,
 ) -> tf_keras.Model:
-    """Stacks of two convolutions at width, 2 width, 4 width, ...; pooled between, and back up past the skips."""
+    """Stacks of two convolutions at width, 2 width, 4 width, ...; pooled between, and back up past the skips.
+
+    A `residual` one makes not the picture but what the mosaic lacks of it (Zhang et al., 2017): where there is little
+    noise there is little to do, and colours stay as they were measured.
+    """
     first, second = {"none": (conv, conv), "second": (conv, separable), "both": (separable, separable)}[separable_convs]
 
     def stack(x: Tensor, filters: int, name: str) -> Tensor:
@@ -47,4 +53,5 @@ def unet(
         x = up(x, filters, how=go_up, name=f"up{level}")
         x = tf_keras.layers.Concatenate(name=f"join{level}")([x, skips.pop()])
         x = stack(x, filters, f"out{level}")
-    return tf_keras.Model(raw, picture(x, out_channels, upscale=upscale))
+    onto = measured(raw, out_channels, upscale=upscale) if residual else None
+    return tf_keras.Model(raw, picture(x, out_channels, upscale=upscale, onto=onto))

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
+from keras_models.mosaic import MOSAICS
 from keras_models.options import allowed, check, defaults, parse
 from runtime.contract import Contract, Option
 from runtime.errors import BadOption, UnknownName
@@ -56,22 +57,6 @@ _ZOO: dict[str, Network] = {
     ),
     "fixed-unet": Network("fixed_unet:fixed_unet", "AskariHemmat et al.", 2019, "segment"),
     "effnet-ffnet": Network("effnet_ffnet:effnet_ffnet", "Tan and Le, Mehta et al.", 2022, "depth"),
-}
-
-
-@dataclass(frozen=True)
-class Mosaic:
-    """A colour filter array that is packed into planes: what a network with that many inputs is fed."""
-
-    cfa: Literal["bayer", "x-trans"]
-    pack: int
-    planes: tuple[str, ...]
-
-
-# The plane order of See in the Dark: clockwise for Bayer.
-MOSAICS = {
-    4: Mosaic("bayer", 2, ("R", "G1", "B", "G2")),
-    9: Mosaic("x-trans", 3, ("R", "G", "B", "R2", "B2", "G1", "G2", "G3", "G4")),
 }
 
 

@@ -1,10 +1,11 @@
+import sys
 from dataclasses import replace
 
 import pytest
 from contracts import UNET
 from tiny_model import tiny
 
-from runtime.cost import costs, nearest
+from runtime.cost import call, costs, loaded, nearest, watched
 from runtime.errors import SetupError
 
 
@@ -32,3 +33,27 @@ def test_a_process_that_cannot_run_the_file_says_why(monkeypatch):
     monkeypatch.setattr("runtime.cost.CHILD", "raise SystemExit('no room')")
     with pytest.raises(SetupError, match="no room"):
         costs([tiny()], side=32, rounds=1)
+
+
+def test_a_call_runs_the_model_as_it_was_opened():
+    session, seconds = loaded(tiny(), provider="cpu", threads=1)
+    assert (session.ran.provider, session.ran.why) == ("cpu", "asked for")
+    assert seconds > 0
+    assert call(session, 32)().shape == (3, 64, 64)
+
+
+CHILD_OF_ITS_OWN = """
+import subprocess, sys, time
+held = bytearray(b"x" * (60 << 20))
+subprocess.run([sys.executable, "-c", "held = bytearray(b'x' * (90 << 20)); import time; time.sleep(1)"], check=True)
+print("done")
+"""
+
+
+def test_the_memory_of_a_program_is_that_of_all_its_processes_together():
+    done = watched([sys.executable, "-c", CHILD_OF_ITS_OWN])
+    assert (done.code, done.said) == (0, "done\n")
+    assert 150 << 20 < done.peak < 400 << 20
+    small = watched([sys.executable, "-c", "import sys, time; time.sleep(0.5); sys.exit('no room')"])
+    assert (small.code, small.complained) == (1, "no room\n")
+    assert small.peak < 60 << 20

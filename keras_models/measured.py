@@ -1,0 +1,39 @@
+"""The picture that a mosaic is before anything is made of it: what a residual network adds to (Zhang et al., 2017)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import tf_keras
+
+from keras_models.mosaic import MOSAICS, Mosaic
+from runtime.errors import BadOption
+from runtime.pack import GRIDS
+
+__all__ = ["measured", "nearest"]
+
+COLOURS = "RGB"
+
+
+def measured(raw: Any, channels: int, *, upscale: int) -> Any:
+    """The planes of a mosaic as channels of its picture, by a 1x1 convolution that begins as `nearest`."""
+    mosaic = MOSAICS.get(raw.shape[-1])
+    if mosaic is None or (channels, upscale) != (len(COLOURS) * mosaic.pack**2, mosaic.pack):
+        raise BadOption("residual", True, "false, or a mosaic's planes and its picture in full size")
+    start = tf_keras.initializers.Constant(nearest(mosaic).tolist())
+    return tf_keras.layers.Conv2D(channels, 1, kernel_initializer=start, name="measured")(raw)
+
+
+def nearest(mosaic: Mosaic) -> np.ndarray[Any, np.dtype[np.float32]]:
+    """The kernel (1, 1, planes, pixels x colours) that gives each pixel of a mosaic the colours it lacks.
+
+    A colour is what was measured at the pixel, or else the mean of its planes: over a packed pixel the mean of each
+    colour is then what was measured of it.
+    """
+    kernel = np.zeros((1, 1, len(mosaic.planes), mosaic.pack, mosaic.pack, len(COLOURS)), np.float32)
+    for row, column, colour in np.ndindex(*kernel.shape[3:]):
+        same = [i for i, name in enumerate(mosaic.planes) if name[0] == COLOURS[colour]]
+        here = [i for i in same if GRIDS[mosaic.cfa][mosaic.planes[i]] == ((row, column),)]
+        kernel[0, 0, here or same, row, column, colour] = 1 / len(here or same)
+    return kernel.reshape(1, 1, len(mosaic.planes), -1)

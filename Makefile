@@ -1,6 +1,7 @@
 # Everything this project does, one word each. Every target makes what it needs first.
 PYTHON ?= python3
 VENV   ?= .venv
+LIGHT  ?= .venv-demo
 BIN     = $(VENV)/bin
 SUDO    = $(shell test $$(id -u) = 0 || echo sudo)
 STAMP   = $(VENV)/.ready
@@ -8,8 +9,8 @@ STAMP   = $(VENV)/.ready
 .PHONY: demo test lint bench clean
 .DEFAULT_GOAL := demo
 
-demo: $(STAMP)
-	@$(BIN)/qk-models
+demo: $(LIGHT)/.ready
+	@$(LIGHT)/bin/python -m quant.demo --out demo
 
 test: $(STAMP)
 	@$(BIN)/python -m pytest
@@ -27,15 +28,21 @@ bench: $(STAMP)
 	@$(BIN)/python tests/bench_data.py 2>/dev/null
 
 clean:
-	rm -rf $(VENV) build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) $(LIGHT) demo build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
+
+# Without TensorFlow, as on a board.
+$(LIGHT)/.ready: EXTRAS = cpu,litert,demo
+$(LIGHT)/.ready: SIZE   = without TensorFlow: about 450 MB and ten seconds
+$(STAMP): EXTRAS = cpu,litert,train,dev
+$(STAMP): SIZE   = TensorFlow included: about 2.5 GB and a minute or two
 
 # Debian and Ubuntu ship a Python whose venv has no pip until python3-venv is installed.
-$(STAMP): pyproject.toml constraints.txt
+$(STAMP) $(LIGHT)/.ready: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || { echo "Python 3.10 or later is needed, for example: make PYTHON=python3.12"; exit 3; }
-	@echo "making $(VENV), TensorFlow included: about 2.5 GB and a minute or two"
-	@test -x $(BIN)/pip || $(PYTHON) -m venv --clear $(VENV) >/dev/null 2>&1 || \
-	  { $(SUDO) apt-get -qq update && $(SUDO) apt-get -qq install -y python3-venv >/dev/null && $(PYTHON) -m venv --clear $(VENV); } || \
+	@echo "making $(@D), $(SIZE)"
+	@test -x $(@D)/bin/pip || $(PYTHON) -m venv --clear $(@D) >/dev/null 2>&1 || \
+	  { $(SUDO) apt-get -qq update && $(SUDO) apt-get -qq install -y python3-venv >/dev/null && $(PYTHON) -m venv --clear $(@D); } || \
 	  { echo "no virtual environment can be made: install python3-venv"; exit 3; }
-	@$(BIN)/pip install --quiet --disable-pip-version-check uv
-	@VIRTUAL_ENV=$(abspath $(VENV)) $(BIN)/uv pip install --quiet -c constraints.txt -e '.[cpu,litert,train,dev]'
+	@$(@D)/bin/pip install --quiet --disable-pip-version-check uv
+	@VIRTUAL_ENV=$(abspath $(@D)) $(@D)/bin/uv pip install --quiet -c constraints.txt -e '.[$(EXTRAS)]'
 	@touch $@

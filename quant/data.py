@@ -20,7 +20,8 @@ class Synthetic:
     """Clean scenes, seen by a camera in the dark; `samples` are so many different pairs in turn, 0 without end.
 
     Scenes are dead leaves, and photographs or bright RAW files of folders. The camera is any, its gain drawn from
-    `gain` (the file's levels an electron makes, of 14 bits), or with `noise`, a calibration table, that sensor;
+    `gain` (the file's levels an electron makes, of 14 bits) and its white balance that of day or of `any` light, lamps
+    too; or with `noise`, a calibration table, that sensor;
     `exposures`, a list of See in the Dark, then says at which ISO and ratios it is used. With the output `camera-root`
     the network sees and tells the root of light.
     """
@@ -31,6 +32,7 @@ class Synthetic:
     photographs: str | None = None
     raw_files: str | None = None
     gain: tuple[Positive, Positive] | None = None
+    light: Literal["day", "any"] = "day"
     noise: str | None = None
     exposures: str | None = None
     samples: Whole = 0
@@ -80,6 +82,8 @@ def data_clashes(data: Data) -> Iterator[tuple[str, str, str]]:
         yield "data.leaves", "false with no other scenes", "photographs or raw_files beside it"
     if data.noise and data.gain:
         yield "data.gain", "set beside a measured sensor", "gain or noise, not both"
+    if data.noise and data.light != "day":
+        yield "data.light", repr(data.light), "day, the light that sensor's white balance is of"
     if data.exposures and not data.noise:
         yield "data.exposures", "set without a sensor", "noise beside it: the ISO of the list is looked up there"
 

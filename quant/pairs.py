@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from quant import camera as cameras
-from quant.camera import Camera
+from quant.camera import Camera, Light
 from quant.noise import K_RANGE, exposed
 from quant.scenes import SIDE, Leaves, Scenes
 from quant.unprocess import mosaic, rgb_to_camera, ungained
@@ -49,15 +49,16 @@ Shots = Callable[[Generator], Shot]
 
 @dataclass(frozen=True)
 class AnyCamera:
-    """A random camera of such a gain, the logarithm of the ratio uniform."""
+    """A random camera of such a gain in such a light, the logarithm of the ratio uniform."""
 
     low: float = 1.0
     high: float = 300.0
     gain: tuple[float, float] = K_RANGE
+    light: Light = "day"
 
     def __call__(self, rng: Generator) -> Shot:
         """Take one."""
-        camera = cameras.drawn(rng, gain_range=self.gain)
+        camera = cameras.drawn(rng, gain_range=self.gain, light=self.light)
         return Shot(camera, math.exp(rng.uniform(math.log(self.low), math.log(self.high))))
 
 

@@ -78,7 +78,7 @@ def _shots(data: Synthetic) -> Shots:
     """Any camera, or the sensor that was measured: at any ISO, or as a list of exposures uses it."""
     low, high = data.ratio
     if data.noise is None:
-        return AnyCamera(low, high, gain=data.gain or K_RANGE)
+        return AnyCamera(low, high, gain=data.gain or K_RANGE, light=data.light)
     cameras = {iso: plain(sensor) for iso, sensor in calibrated(data.noise).items()}
     if data.exposures is None:
         return AnyIso(tuple(cameras.values()), low, high)

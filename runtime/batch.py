@@ -34,17 +34,18 @@ def run(
     *,
     overwrite: Overwrite = "never",
     jobs: int = 2,
+    decoder: Decoder | None = None,
     planned: Planned = lambda item, job: None,
 ) -> Iterator[Result]:
     """Enhance them all, and say of each what became of it, in order.
 
-    `jobs` is how many frames are in flight; with 1 there is never more than one in memory. `planned` is told of every
-    plan before it is carried out.
+    `jobs` is how many frames are in flight; with 1 there is never more than one in memory. `decoder` is one that has
+    been started already. `planned` is told of every plan before it is carried out.
     """
     if jobs < 1:
         raise BadOption("--jobs", jobs, "1 or more")
-    with Ledger(out) as ledger, Decoder(keep=jobs > 1) as decoder:
-        batch = _Batch(ledger, decoder, enhancer, overwrite, beside=jobs > 1, planned=planned)
+    with Ledger(out) as ledger, decoder or Decoder(keep=jobs > 1) as started:
+        batch = _Batch(ledger, started, enhancer, overwrite, beside=jobs > 1, planned=planned)
         yield from batch.one_by_one(items) if jobs == 1 else batch.overlapped(items)
 
 

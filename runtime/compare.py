@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from runtime import viewer
 from runtime.atomic import writing
 from runtime.errors import BadOption
 from runtime.viewer import Shown, escaped, image, labels, part, read, shown, stage

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from runtime import develop, exif, pack, picture
-from runtime.decode import read
+from runtime.decode import Decoder
 from runtime.errors import BadOption, TooLittleMemory
 from runtime.job import SWEEP, Job, Result, Wish, windows_of
 from runtime.memory import available, cores, resident
@@ -225,10 +225,11 @@ def enhance(
         ratio=str(ratio), format=picture.format_of(out), strength=strength, max_memory=max_memory, threads=threads
     )
     wish.check()
-    session = model if isinstance(model, Session) else open_model(model, provider=provider, threads=threads)
-    enhancer = Enhancer(session, wish)
-    start = time.perf_counter()
-    raw = read(path)
+    with Decoder(keep=False) as decoder:  # it starts while the model is opened
+        session = model if isinstance(model, Session) else open_model(model, provider=provider, threads=threads)
+        enhancer = Enhancer(session, wish)
+        start = time.perf_counter()
+        raw = decoder.read(path)
     decoded = time.perf_counter() - start
     job = enhancer.prepare(raw, path=path)
     enhancer.infer(job)

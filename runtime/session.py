@@ -31,7 +31,10 @@ class Backend(Protocol):
     contract: Contract
 
     def run(self, batch: Array, *, release: bool = False, out: Array | None = None) -> dict[str, Array]:
-        """Each exit's output for a float32 batch in the contract's layout; the first may be written to `out`."""
+        """Each exit's output for a float32 batch in the contract's layout; the first may be written to `out`.
+
+        That one has its planes first, whatever the layout.
+        """
         ...
 
 
@@ -62,8 +65,8 @@ class Session:
         """The first exit (channels, height, width) for float32 planes (planes, height, width)."""
         last = self.contract.layout == "NHWC"
         batch = np.ascontiguousarray(planes.transpose(1, 2, 0) if last else planes)[None]
-        made = self.backend.run(batch, release=release, out=None if last else out)[self.contract.exits[0]][0]
-        return np.moveaxis(made, -1, 0) if last else made
+        made = self.backend.run(batch, release=release, out=out)[self.contract.exits[0]]
+        return np.moveaxis(made[0], -1, 0) if last and made is not out else made[0]
 
     def room(self, height: int, width: int) -> Array:
         """A buffer for the output of an input of that size, to be used again and again."""

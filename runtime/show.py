@@ -8,7 +8,6 @@ import signal
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +16,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from runtime import batch, picture
+from runtime.decode import Decoder
 from runtime.enhancing import Enhancer
 from runtime.inputs import Item, collect
 from runtime.job import SWEEP, Job, Result, Wish, windows_of
@@ -49,11 +49,8 @@ def enhance_all(
     wish = Wish(ratio=ratio, format=format_, strength=strength, max_memory=most, threads=threads)
     wish.check()
     items = collect(inputs, out, suffix=("-sweep" if ratio == SWEEP else "") + picture.suffix(format_))
-    enhancer = Enhancer(open_model(Path(model), provider=provider, threads=threads), wish)
-    ran = enhancer.session.ran
-    console = Console(stderr=True, quiet=as_json)
-    console.print(f"{ran.engine}, {ran.provider} ({ran.why}); {enhancer.contract.network}", highlight=False)
     jobs = jobs or (1 if most or len(items) == 1 else 2)
+    console = Console(stderr=True, quiet=as_json)
     seen: Counter[str] = Counter()
 
     def planned(item: Item, job: Job) -> None:
@@ -61,9 +58,13 @@ def enhance_all(
         said = f"ratio {job.ratio.value:.4g} ({job.ratio.why}), windows {windows_of(job.plan)}, {at_most}"
         console.print(f"{_printable(str(item.input))}: {said}", highlight=False, markup=False, soft_wrap=True)
 
-    with _interruptible(), _progress(console, len(items)) as advance:
+    with Decoder(keep=jobs > 1) as decoder, _interruptible(), _progress(console, len(items)) as advance:
+        enhancer = Enhancer(open_model(model, provider=provider, threads=threads), wish)
+        ran = enhancer.session.ran
+        console.print(f"{ran.engine}, {ran.provider} ({ran.why}); {enhancer.contract.network}", highlight=False)
+        work = batch.run(items, out, enhancer, overwrite=overwrite, jobs=jobs, decoder=decoder, planned=planned)
         try:
-            for result in batch.run(items, out, enhancer, overwrite=overwrite, jobs=jobs, planned=planned):
+            for result in work:
                 seen[result.status] += 1
                 click.echo(json.dumps(result.as_dict()) if as_json else _line(result))
                 advance()

@@ -31,6 +31,20 @@ def test_every_camera_could_be():
         assert 1.5 <= blue <= 1.9
 
 
+def test_in_any_light_red_and_blue_reach_from_a_lamp_to_the_shade():
+    gains = np.array([drawn(np.random.default_rng(seed), light="any").wb for seed in range(300)])
+    assert (gains[:, 1] == 1).all()
+    assert ((gains >= 1) & (gains <= 3.5)).all()
+    for lamp_or_shade in (
+        (1.3, 2.6),
+        (2.4, 1.5),
+        (1.7, 1.7),
+    ):  # tungsten, the day of the others, a compact camera's day
+        assert np.abs(np.log(gains[:, ::2] / lamp_or_shade)).max(1).min() < 0.15
+    assert np.corrcoef(np.log(gains[:, 0]), np.log(gains[:, 2]))[0, 1] < -0.3  # what is warm lacks blue
+    assert drawn(np.random.default_rng(5), light="day") == CAMERAS[5]
+
+
 def test_there_are_cameras_of_every_order_and_depth_and_no_two_are_the_same():
     assert {camera.pattern for camera in CAMERAS} == set(PATTERNS)
     assert {camera.white for camera in CAMERAS} == {1023, 4095, 16383}

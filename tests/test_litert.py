@@ -13,6 +13,7 @@ from export.to_tflite import to_tflite
 from keras_models.fold import plain
 from runtime.errors import AlteredFile, BadContract, BadSize, MissingLibrary, UnreadableFile
 from runtime.litert import LiteRT
+from runtime.shipped import FOLDER as MODELS
 from runtime.tflite import appended, read, unpacked
 
 
@@ -59,6 +60,19 @@ def test_an_output_stays_what_it_was_when_the_next_one_is_computed(made):
     before = first.copy()
     backend.run(1 - batch(1, 8, 8))
     np.testing.assert_array_equal(first, before)
+
+
+@pytest.mark.parametrize("source", ["float", "int8"])
+def test_an_output_written_into_a_buffer_is_the_same_with_its_planes_first(made, source):
+    path = made[0] if source == "float" else MODELS.parent / "selftest.tflite"
+    backend = LiteRT(path)
+    x = batch(2, 48, 32, planes=len(backend.contract.planes))
+    wanted = next(iter(backend.run(x).values())).transpose(0, 3, 1, 2)
+    out = np.full(wanted.shape, np.nan, np.float32)
+    assert next(iter(backend.run(x, out=out).values())) is out
+    np.testing.assert_array_equal(out, wanted)
+    backend.run(1 - x, out=out)  # nothing holds on to the interpreter's own memory
+    assert not np.array_equal(out, wanted)
 
 
 def test_threads_change_no_number(made):

@@ -58,12 +58,12 @@ def enhance_all(
         said = f"ratio {job.ratio.value:.4g} ({job.ratio.why}), windows {windows_of(job.plan)}, {at_most}"
         console.print(f"{_printable(str(item.input))}: {said}", highlight=False, markup=False, soft_wrap=True)
 
-    with Decoder(keep=jobs > 1) as decoder, _interruptible(), _progress(console, len(items)) as advance:
-        enhancer = Enhancer(open_model(model, provider=provider, threads=threads), wish)
-        ran = enhancer.session.ran
-        console.print(f"{ran.engine}, {ran.provider} ({ran.why}); {enhancer.contract.network}", highlight=False)
-        work = batch.run(items, out, enhancer, overwrite=overwrite, jobs=jobs, decoder=decoder, planned=planned)
+    with _interruptible(), Decoder(keep=jobs > 1) as decoder, _progress(console, len(items)) as advance:
         try:
+            enhancer = Enhancer(open_model(model, provider=provider, threads=threads), wish)
+            ran = enhancer.session.ran
+            console.print(f"{ran.engine}, {ran.provider} ({ran.why}); {enhancer.contract.network}", highlight=False)
+            work = batch.run(items, out, enhancer, overwrite=overwrite, jobs=jobs, decoder=decoder, planned=planned)
             for result in work:
                 seen[result.status] += 1
                 click.echo(json.dumps(result.as_dict()) if as_json else _line(result))

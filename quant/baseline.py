@@ -80,7 +80,7 @@ class Means:
 
     def __call__(self, planes: Array) -> Array:
         """Smooth planes (h, w, 4) whose noise has a deviation of 1."""
-        smooth = need("skimage.restoration", library="skimage", extra="train").denoise_nl_means
+        smooth = need("skimage.restoration", library="skimage", extra="demo").denoise_nl_means
         options = {"patch_size": self.patch, "patch_distance": self.reach, "h": self.h, "sigma": 1.0}
         return np.asarray(smooth(planes, fast_mode=True, channel_axis=-1, **options))
 

@@ -129,7 +129,7 @@ def _exposures(
     contract = open_model(model).contract
     if raw is not None:
         return [opened(raw, ratio=ratio, contract=contract) for ratio in ratios or (None,)]
-    if too_dark := [ratio for ratio in ratios if ratio > contract.ratio_max]:
+    if too_dark := [ratio for ratio in ratios if not ratio <= contract.ratio_max]:  # NaN is no ratio either
         raise BadOption("--ratio", too_dark[0], f"1 to {contract.ratio_max:g}, what {Path(model).name} is made for")
     if photo is not None:
         scene = photograph(photo)

@@ -1,17 +1,12 @@
 """See in the Dark (Chen et al., 2018) as it is published: lists, exposures from file names, targets by LibRaw.
 
-A target is the long exposure as rawpy develops it: camera white balance, no automatic brightening, full size, 16 bit.
-That too runs in a child that may crash or hang alone, with one thread: with more X-Trans differs from run to run.
+A target is the long exposure as LibRaw develops it (libraw.py).
 """
 
 from __future__ import annotations
 
-import contextlib
-import json
-import os
 import re
-import subprocess
-import sys
+import tempfile
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import groupby
@@ -25,11 +20,11 @@ from quant.sharding import Scene, Short
 from runtime import pack
 from runtime.contract import Contract
 from runtime.decode import read
-from runtime.errors import BadOption, SetupError, UnreadableFile
-from runtime.unpack import unpack
+from runtime.errors import BadOption, UnreadableFile
+from runtime.libraw import developed
+from runtime.pairing import MISALIGNED, RATIO_MAX
 
 __all__ = [
-    "MISALIGNED",
     "Exposure",
     "develop",
     "for_figures",
@@ -39,22 +34,15 @@ __all__ = [
     "pair",
     "read_list",
     "scenes",
-    "serve",
 ]
 
 Array = np.ndarray[Any, Any]
 
 CAMERAS = ("Sony", "Fuji")
 SPLITS = {"train": "0", "test": "1", "val": "2"}  # the first digit of an id
-MISALIGNED = ("10034", "10045", "10172")  # the camera moved: left out of figures
-RATIO_MAX = 300.0
 LINE = re.compile(r"(\S+)\s+(\S+)\s+ISO(\d+)\s+F(\d+(?:\.\d+)?)")
 NAME = re.compile(r"(?P<id>\d{5})_(?P<burst>\d\d)_(?P<seconds>\d+(?:\.\d+)?)s\.\w+")
 NAMED = 3  # of the files that are missing
-CHILD = "import sys, json; sys.path[:] = json.loads(sys.argv[1]); from quant.sid import serve; serve(sys.argv[2])"
-ENVIRONMENT = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
-MOST_MEMORY = 6 << 30  # 24 megapixels of X-Trans take 1
-AGAIN = "copy it from the archive again"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -189,50 +177,7 @@ def pair(exposure: Exposure, *, contract: Contract) -> tuple[Array, Array]:
 
 def develop(path: str | Path, *, timeout: float = 300.0) -> Array:
     """The long exposure as LibRaw develops it, uint16 (h, w, 3), as the sensor lies."""
-    command = [sys.executable, "-c", CHILD, json.dumps(sys.path), os.fsencode(Path(path).absolute()).hex()]
-    try:
-        done = subprocess.run(
-            command,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            env={**os.environ, **ENVIRONMENT},
-            timeout=timeout,
-            check=False,
-        )
-    except subprocess.TimeoutExpired:
-        raise UnreadableFile(path, f"was not developed within {timeout:g} s", AGAIN) from None
-    except OSError as error:
-        raise SetupError(f"no child can be started ({error.strerror})", "close other programs and try again") from None
-    head, _, pixels = done.stdout.partition(b"\n")
-    try:
-        height, width, why = json.loads(head)
-        if not why:
-            return np.frombuffer(pixels, np.uint16).reshape(height, width, 3)
-    except ValueError:
-        why = f"its child ended with code {done.returncode}"
-    if why.startswith(("ImportError", "ModuleNotFoundError")):
-        raise SetupError(f"rawpy cannot be loaded ({why})", "pip install --force-reinstall rawpy")
-    raise UnreadableFile(path, f"cannot be developed ({why})", AGAIN)
-
-
-def serve(path: str) -> None:
-    """In the child: develop one file and send height, width and pixels, or the reason why not."""
-    results = os.dup(1)
-    nowhere = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nowhere, 1)  # what a library prints is no answer
-    with contextlib.suppress(ImportError, OSError, ValueError):
-        import resource
-
-        resource.setrlimit(resource.RLIMIT_AS, (MOST_MEMORY, resource.getrlimit(resource.RLIMIT_AS)[1]))
-    with os.fdopen(results, "wb") as answer:
-        try:
-            with contextlib.ExitStack() as stack:
-                raw, _ = unpack(os.fsdecode(bytes.fromhex(path)), stack)
-                # Not turned upright: the target must lie as the mosaic does.
-                options = {"use_camera_wb": True, "no_auto_bright": True, "half_size": False, "user_flip": 0}
-                picture = raw.postprocess(output_bps=16, **options)
-            answer.write(json.dumps([*picture.shape[:2], ""]).encode() + b"\n")
-            answer.write(np.ascontiguousarray(picture).data.cast("B"))
-        except Exception as error:
-            answer.write(json.dumps([0, 0, f"{type(error).__name__}: {error}"]).encode() + b"\n")
+    with tempfile.TemporaryFile() as file:
+        height, width, begin = developed(path, file, timeout=timeout)
+        file.seek(begin)
+        return np.frombuffer(file.read(), "<u2").reshape(height, width, 3)

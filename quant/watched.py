@@ -13,8 +13,6 @@ from runtime.errors import Error, SetupError
 
 __all__ = ["Spent", "watched"]
 
-STEP = 0.02  # seconds between two looks: the kernel keeps the highest mark, only what grows after the last is missed
-
 
 @dataclass(frozen=True)
 class Spent:
@@ -31,23 +29,20 @@ def watched(work: Callable[..., float], *arguments: Any) -> Spent:
     process = context.Process(target=_called, args=(its, work, arguments))
     process.start()
     its.close()
-    peak = 0
-    while process.is_alive():
-        peak = max(peak, _peak(process.pid))
-        mine.poll(STEP)
-        process.join(STEP)
-    answer = _answer(mine)
+    with mine:
+        answer = _answer(mine)
+    process.join()
     process.close()
     if isinstance(answer, Error):
         raise answer
-    if not isinstance(answer, float):
+    if not isinstance(answer, Spent):
         raise SetupError("a process ended before its work was done", "see above why; it may be too little memory")
-    return Spent(answer, peak or None)
+    return answer
 
 
 def _called(its: Connection, work: Callable[..., float], arguments: tuple[Any, ...]) -> None:
     try:
-        its.send(work(*arguments))
+        its.send(Spent(work(*arguments), _peak()))
     except Error as error:
         its.send(error)
 
@@ -59,10 +54,10 @@ def _answer(mine: Connection) -> object:
         return None
 
 
-def _peak(pid: int | None) -> int:
-    """The most bytes that a living process has held so far."""
+def _peak() -> int | None:
+    """The most bytes that this process has held so far: the kernel keeps the mark, from the process' own start on."""
     try:
-        lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+        lines = Path("/proc/self/status").read_text().splitlines()
         return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM:"))
     except (OSError, StopIteration):
-        return 0
+        return None

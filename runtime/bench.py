@@ -23,7 +23,7 @@ from runtime.bench_models import Contestant, Problems, opened, reference
 from runtime.contract import Contract
 from runtime.cost import call, peak
 from runtime.doctor import machine
-from runtime.energy import measured
+from runtime.energy import Energy, measured
 from runtime.rails import meters
 from runtime.root import CUT, root
 from runtime.session import Session
@@ -134,7 +134,8 @@ def _row(
     session, contract = one.session, one.session.contract
     share = problems.tried(one.label, shares, session, one.path) or Shares(None, None)
     far = problems.tried(one.label, errors, session, other.session, side) if other else None
-    energy = measured(call(session, side), meters(session.ran.provider))
+    there = meters(session.ran.provider)
+    energy = problems.tried(one.label, measured, call(session, side), there) or Energy(None, "its engine failed")
     return {
         "model": one.model,
         "file": str(one.path),

@@ -6,12 +6,13 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 
@@ -116,13 +117,18 @@ def watched(words: Sequence[str]) -> Watched:
 
     Pages that two of them share count twice.
     """
-    with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as started:
-        most = 0
-        while started.poll() is None:  # it says a line or two: less than a pipe holds
-            most = max(most, sum(map(_held, _family(started.pid))))
-            time.sleep(LOOK)
-        said, complained = started.communicate()
-    return Watched(started.returncode, said, complained, most or None)
+    with tempfile.TemporaryFile() as said, tempfile.TemporaryFile() as complained:  # a pipe nobody reads may be full
+        with subprocess.Popen(words, stdout=said, stderr=complained) as started:
+            most = 0
+            while started.poll() is None:
+                most = max(most, sum(map(_held, _family(started.pid))))
+                time.sleep(LOOK)
+        return Watched(started.returncode, _told(said), _told(complained), most or None)
+
+
+def _told(file: IO[bytes]) -> str:
+    file.seek(0)
+    return file.read().decode(errors="replace")
 
 
 def _family(process: int) -> Iterator[int]:

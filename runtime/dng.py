@@ -64,6 +64,7 @@ def save_mosaic(raw: Raw, path: str | Path, *, description: str | None = None) -
     tags = {
         **_camera(_name(raw), matrix=_xyz2cam(raw), neutral=1 / np.asarray(raw.wb, np.float64)),
         262: tiff.short(MOSAIC),
+        274: tiff.short(raw.about.orientation),  # its rows are the sensor's
         33421: tiff.short(side, side),
         33422: tiff.byte(*(colour for row in raw.pattern for colour in row)),
         50710: tiff.byte(0, 1, 2),  # red, green, blue

@@ -79,6 +79,11 @@ class Judge:
         """What the figures of a pair hang on, in a few letters; another one if a file has changed."""
         return key_of([self.session.digest, *self.terms.figured], pair)
 
+    def named(self, pair: Pair) -> dict[str, Any]:
+        """What the model and the files of a pair are called."""
+        file = None if self.file is None else str(self.file)
+        return {"model": self.model, "file": file, "dark": str(pair.dark), "clean": str(pair.clean)}
+
     def judge(self, pair: Pair) -> dict[str, Any]:
         """The figures of one pair, or the error because of which there are none, as a JSON line."""
         try:
@@ -90,8 +95,7 @@ class Judge:
 
     def failed(self, pair: Pair, error: Error) -> dict[str, Any]:
         """The line of a pair that cannot be judged."""
-        told = {"model": self.model, "digest": self.session.digest, "pair": pair.name}
-        return {**told, "dark": str(pair.dark), "clean": str(pair.clean), "error": str(error)}
+        return {**self.named(pair), "digest": self.session.digest, "pair": pair.name, "error": str(error)}
 
     def _judge(self, pair: Pair) -> dict[str, Any]:
         start = time.perf_counter()
@@ -132,16 +136,13 @@ class Judge:
     def _told(self, pair: Pair, enhancer: Enhancer) -> dict[str, Any]:
         ran = enhancer.session.ran
         return {
-            "model": self.model,
-            "file": None if self.file is None else str(self.file),
+            **self.named(pair),
             "digest": self.session.digest,
             "network": enhancer.contract.network,
             "bits": enhancer.bits,
             "engine": ran.engine,
             "provider": ran.provider,
             "pair": pair.name,
-            "dark": str(pair.dark),
-            "clean": str(pair.clean),
         }
 
 
@@ -171,7 +172,7 @@ def _scored(judge: Judge, pair: Pair, scores: Scores) -> dict[str, Any]:
         return judge.failed(pair, error)
     kept = scores.find(key)
     if kept is not None:
-        return {**kept, "model": judge.model, "dark": str(pair.dark), "clean": str(pair.clean)}  # as named now
+        return {**kept, **judge.named(pair)}  # as named now
     line = judge.judge(pair)
     scores.add(key, line)
     return line

@@ -17,7 +17,7 @@ from runtime.clean import PICTURES
 from runtime.errors import BadOption, FileError, UnreadableFile
 from runtime.inputs import RAW
 
-__all__ = ["Pair", "Pairs", "paired"]
+__all__ = ["MISALIGNED", "RATIO_MAX", "Pair", "Pairs", "paired"]
 
 RATIO_MAX = 300.0  # of See in the Dark, as published
 MISALIGNED = ("10034", "10045", "10172")  # of See in the Dark: the camera moved, and nobody counts them

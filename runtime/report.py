@@ -65,7 +65,7 @@ def _page(models: Sequence[Subject], given: Sequence[Bench], seen: Sequence[Scen
         "worst": worst(models) or "nothing was judged",
         "images": images(models),
         "bench": bench_table(models),
-        "energy": escaped(f"energy: not measurable here: {energy}") if energy else "",
+        "energy": escaped(f"energy: {energy}") if energy else "",
         "stages": stages(models, given),
         "failures": failures(models),
         "machines": _machines(given),

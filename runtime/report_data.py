@@ -14,8 +14,9 @@ from runtime.errors import UnreadableFile
 __all__ = ["Bench", "Failed", "Figures", "Frame", "Judged", "Row", "Who", "read_bench", "read_eval"]
 
 VERSION = 1
-EVAL = "give what qk-run eval wrote, a JSON object a line"
-BENCH = "give what qk-run bench --json wrote"
+UNPAIRED = {"file", "error"}  # of a line: a file without a partner, which no model was judged on
+EVAL = "give what qk-run eval --out or --json wrote, a JSON object a line"
+BENCH = "give what qk-run bench --out or --json wrote"
 
 
 @dataclass(frozen=True)
@@ -162,7 +163,7 @@ class _Fields:
 
 
 def read_eval(path: str | Path) -> list[Judged | Failed]:
-    """Every line of an evaluation; a last line that was torn off is passed over."""
+    """Every line of an evaluation; a last line that was torn off is passed over, and so is what tells of no model."""
     path = Path(path)
     found: list[Judged | Failed] = []
     lines = [(i, line) for i, line in enumerate(_text(path, EVAL).split("\n"), 1) if line.strip()]
@@ -177,7 +178,8 @@ def read_eval(path: str | Path) -> list[Judged | Failed]:
             raise UnreadableFile(path, f"is no evaluation: line {i} is no JSON object", EVAL)
         if value.get("kind") == "bench":
             raise UnreadableFile(path, "is a bench and no evaluation", "give it with --bench")
-        found.append(_line(_Fields(path, f"line {i}", EVAL, value)))
+        if "summary" not in value and value.keys() != UNPAIRED:
+            found.append(_line(_Fields(path, f"line {i}", EVAL, value)))
     if not found:
         raise UnreadableFile(path, "holds no evaluation", EVAL)
     return found

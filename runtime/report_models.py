@@ -49,7 +49,7 @@ def subjects(lines: Sequence[Judged | Failed], benches: Sequence[Bench]) -> list
     rows = [(bench, row) for bench in benches for row in bench.rows]
     judged = [line for line in lines if isinstance(line, Judged)]
     order = list(dict.fromkeys(_ran(who) for who in [*(j.who for j in judged), *(row.who for _, row in rows)]))
-    failed = [(_owner(line.who, order), line) for line in lines if isinstance(line, Failed)]
+    failed = [(_owner(line.who, order), line) for line in _failed(lines)]
     order += [ran for ran in dict.fromkeys(ran for ran, _ in failed) if ran not in order]
     first = {_ran(who): who for who in reversed([*(j.who for j in judged), *(r.who for _, r in rows)])}
     first |= {ran: line.who for ran, line in failed if ran not in first}
@@ -76,6 +76,17 @@ def _owner(who: Who, order: Sequence[Ran]) -> Ran:
     if who.engine:
         return _ran(who)
     return next((ran for ran in order if ran[0] == who.key), _ran(who))
+
+
+def _failed(lines: Iterable[Judged | Failed]) -> list[Failed]:
+    """The frames that failed and were not judged afterwards, each once."""
+    found: dict[tuple[str, str, str], Failed] = {}
+    for line in lines:
+        frame = line.who.key, line.pair, line.dark
+        found.pop(frame, None)
+        if isinstance(line, Failed):
+            found[frame] = line
+    return list(found.values())
 
 
 def _last(lines: Iterable[Judged]) -> tuple[Judged, ...]:

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePath
 
 from runtime.errors import BadOption, UnreadableFile
 from runtime.report_models import Subject
-from runtime.viewer import MAX_SIDE, escaped, image, picture, read, shown, stage
+from runtime.viewer import MAX_SIDE, SUFFIXES, escaped, image, picture, read, shown, stage
 
-__all__ = ["SUFFIXES", "Scene", "pictures", "scenes"]
+__all__ = ["Scene", "pictures", "scenes"]
 
-SUFFIXES = (".png", ".tif", ".tiff", ".jpg", ".jpeg", ".webp", ".bmp")
 PIXELS = 150e6  # of all pictures together: a page of some 100 MB, which telephones still open
 FIRST, LAST = ("amplified", "input", "dark"), ("clean",)  # what came in stands before the models, the truth behind
 REMEDY = "give a folder of folders: one for each model, amplified or clean, with pictures of equal names"
@@ -31,10 +30,10 @@ def scenes(folder: str | Path) -> list[Scene]:
     """The scenes of a folder of folders; pictures belong together by their names without the suffix."""
     folder = Path(folder)
     try:
-        sides = sorted((one for one in folder.iterdir() if one.is_dir()), key=lambda one: _rank(one.name))
+        sides = sorted((one for one in _seen(folder) if one.is_dir()), key=lambda one: _rank(one.name))
         found: dict[str, dict[str, Path]] = {}
         for side in sides:
-            for path in sorted(one for one in side.iterdir() if one.suffix.lower() in SUFFIXES and one.is_file()):
+            for path in sorted(one for one in _seen(side) if one.suffix.lower() in SUFFIXES and one.is_file()):
                 other = found.setdefault(path.stem, {}).setdefault(side.name, path)
                 if other != path:
                     raise BadOption("a scene", path.stem, f"one picture: {str(other)!r} and {path.name!r} are two")
@@ -67,6 +66,11 @@ def _side(given: Sequence[Scene]) -> int:
     total = sum(math.prod(size) * count for size, count in sizes)
     longest = max(max(size) for size, _ in sizes)
     return min(MAX_SIDE, math.ceil(longest * min(1.0, math.sqrt(PIXELS / total))))
+
+
+def _seen(folder: Path) -> Iterator[Path]:
+    """What lies in a folder and is not hidden."""
+    return (one for one in folder.iterdir() if not one.name.startswith("."))
 
 
 def _rank(name: str) -> tuple[int, str]:

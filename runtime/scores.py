@@ -60,7 +60,8 @@ class Scores:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         if self._file is not None:
-            self._file.close()
+            with contextlib.suppress(OSError):  # of a line that a full disk refused: it was said when it was added
+                self._file.close()
 
     def find(self, key: str) -> dict[str, Any] | None:
         """The figures of that key, if they are there."""
@@ -109,7 +110,7 @@ def _places(file: IO[bytes]) -> Iterator[tuple[str, int]]:
 
 def _line(data: bytes) -> dict[str, Any] | None:
     """A whole line of figures; None for any other."""
-    with contextlib.suppress(ValueError, KeyError, TypeError):
+    with contextlib.suppress(ValueError, KeyError, TypeError, OverflowError, RecursionError):
         line = json.loads(data)
         whole = data.endswith(b"\n") and "key" in line and all(line["seconds"][name] >= 0 for name in TIMED)
         whole = whole and line["light"] in LIGHTS

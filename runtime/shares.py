@@ -25,7 +25,7 @@ from runtime.onnx_file import look
 from runtime.ort import PROVIDERS, OnnxRuntime
 from runtime.session import Session
 
-__all__ = ["Ran", "Shares", "of_kernels", "of_operators", "shares"]
+__all__ = ["Kernel", "Shares", "macs", "of_kernels", "of_operators", "shares"]
 
 Shape = Sequence[int]
 # The kernels that multiply; each ONNX Runtime name may come with Fused or Nhwc in front or Add behind.
@@ -43,7 +43,7 @@ class Shares:
 
 
 @dataclass(frozen=True)
-class Ran:
+class Kernel:
     """A kernel that ran: its operator and provider, and the type and shape of each tensor in and out."""
 
     operator: str
@@ -65,7 +65,7 @@ def shares(session: Session, path: str | Path) -> Shares:
     return Shares(None, None)
 
 
-def of_kernels(kernels: Sequence[Ran], *, provider: str, nodes: int) -> Shares:
+def of_kernels(kernels: Sequence[Kernel], *, provider: str, nodes: int) -> Shares:
     """Of what ONNX Runtime ran; `nodes` is how many the file has."""
     if not kernels:
         return Shares(None, None)
@@ -105,7 +105,7 @@ def of_operators(model: bytes) -> float | None:
     return _share(work)
 
 
-def macs(ran: Ran) -> int:
+def macs(ran: Kernel) -> int:
     """A kernel's multiply-accumulates."""
     made, read = math.prod(ran.writes[0][1]), ran.reads[0][1]
     kernel = next((shape for _, shape in ran.reads[1:] if len(shape) >= 2), (1, 1))
@@ -114,7 +114,7 @@ def macs(ran: Ran) -> int:
     return made * (math.prod(kernel[1:]) if "Conv" in ran.operator else read[-1])
 
 
-def _multiplies(ran: Ran) -> bool:
+def _multiplies(ran: Kernel) -> bool:
     return any(kind in ran.operator for kind in MULTIPLY) and bool(ran.reads and ran.writes)
 
 
@@ -124,7 +124,7 @@ def _share(work: Iterable[tuple[int, bool]]) -> float | None:
     return sum(count for count, whole in work if whole) / total if total else None
 
 
-def _profiled(backend: OnnxRuntime, path: Path) -> list[Ran]:
+def _profiled(backend: OnnxRuntime, path: Path) -> list[Kernel]:
     """What a session on the same providers runs, with kernels kept in the form in which their shape is told."""
     library = need("onnxruntime", library="onnxruntime", extra="cpu")
     contract, took = backend.contract, backend.session.get_providers()
@@ -143,10 +143,10 @@ def _profiled(backend: OnnxRuntime, path: Path) -> list[Ran]:
         return _read(json.loads(Path(session.end_profiling()).read_text()))
 
 
-def _read(events: Iterable[Mapping[str, Any]]) -> list[Ran]:
+def _read(events: Iterable[Mapping[str, Any]]) -> list[Kernel]:
     """The kernels among a profile's events."""
     return [
-        Ran(
+        Kernel(
             operator=event["args"]["op_name"],
             provider=event["args"].get("provider", ""),
             reads=_tensors(event["args"].get("input_type_shape", [])),

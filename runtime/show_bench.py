@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import shlex
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -25,11 +27,14 @@ def bench_all(
     if not providers:
         raise BadOption("--provider", provider, "auto, or some of cpu,cuda,tensorrt")
     report = bench(models, providers=providers, format=format_, said=_said, **options)
+    report["command"] = shlex.join(["qk-run", *sys.argv[1:]])
     text = json.dumps(report)
-    if out is not None:
-        with writing(out) as file:
-            file.write(text.encode() + b"\n")
-    click.echo(text if as_json else "\n".join(lines(report)))
+    try:
+        if out is not None:
+            with writing(out) as file:
+                file.write(text.encode() + b"\n")
+    finally:  # minutes of measuring are not lost for a folder that is full
+        click.echo(text if as_json else "\n".join(lines(report)))
     return 1 if report["problems"] else 0
 
 

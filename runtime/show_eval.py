@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import json
 import math
-import sys
 from collections.abc import Sequence
 from typing import Any
 
 import click
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-from rich.table import Table
 
 from runtime.evaluating import Terms, evaluate
 from runtime.measure import Mean
@@ -84,16 +82,7 @@ def _show(summaries: list[Summary], *, as_json: bool) -> None:
         for summary in summaries:
             click.echo(json.dumps(summary.as_dict()))
         return
-    rows = [row for summary in summaries for row in rows_of(summary)]
-    if not sys.stdout.isatty():
-        click.echo("\n" + plain(rows))
-        return
-    table = Table(*HEAD[:2], box=None)
-    for name in HEAD[2:]:
-        table.add_column(name, justify="right")
-    for row in rows:
-        table.add_row(*row)
-    Console().print(table)
+    click.echo("\n" + plain([row for summary in summaries for row in rows_of(summary)]))
 
 
 def rows_of(summary: Summary) -> list[tuple[str, ...]]:

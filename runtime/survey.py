@@ -28,7 +28,7 @@ from runtime.errors import BadOption, Error, FileError, UnreadableFile
 from runtime.inputs import RAW
 from runtime.survey_key import RESULT, VERSION, Key, key_path
 from runtime.trials import Trial
-from runtime.viewer import picture
+from runtime.viewer import SUFFIXES, picture
 
 __all__ = ["SIDE", "TRIALS", "Survey", "survey"]
 
@@ -36,7 +36,6 @@ TRIALS = 60  # comparisons if none are asked for: about ten minutes, after which
 SIDE = 2048  # pixels; larger pictures are made smaller, or a page of many would be too much for a browser
 LOSSLESS = 2**20  # pixels up to which PNG is no burden
 QUALITY = 95  # of a JPEG: what is asked about is the model's noise, not that of the coding
-PICTURES = frozenset({".png", ".jpg", ".jpeg", ".tif", ".tiff", ".webp", ".bmp"})
 TEMPLATE = Path(__file__).with_name("survey.html")
 HOLE, DATA = "@pictures@", "@survey@"
 ID = 16  # letters
@@ -141,9 +140,9 @@ def _pictures(folder: Path, problems: list[Error]) -> dict[str, Path]:
         if end in RAW:
             remedy = "survey pictures: PNG, TIFF or JPEG files, of a RAW frame what qk-run enhance makes of it"
             problems.append(UnreadableFile(path, "is a RAW file", remedy))
-        elif end in PICTURES and path.stem in found:
+        elif end in SUFFIXES and path.stem in found:
             problems.append(FileError(path, f"has the name of {found[path.stem].name!r}", "keep one of the two"))
-        elif end in PICTURES:
+        elif end in SUFFIXES:
             found[path.stem] = path
     return found
 

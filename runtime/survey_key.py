@@ -42,7 +42,7 @@ class Key:
             known = all(scene in scenes and model in models for scene, model in pictures.values())
             if known and len(set(models)) == len(models) > 1:
                 return cls(_text(found["survey"]), models, scenes, pictures, int(found["seed"]))
-        except (KeyError, TypeError, ValueError, AttributeError):
+        except (KeyError, TypeError, ValueError, AttributeError, OverflowError):
             pass
         raise AlteredFile(path, "is a key that was changed", "use the file as qk-run survey wrote it")
 

@@ -83,7 +83,7 @@ def _file(path: Path, key: Key) -> _File:
         if isinstance(judge, str) and isinstance(session, str) and session and len(choices) <= len(sides):
             told = tuple((*pair, choice) for pair, choice in zip(sides, choices, strict=False))
             return _File(path, _plain(judge), session, told, len(sides))
-    except (KeyError, TypeError, ValueError):
+    except (KeyError, TypeError, ValueError, OverflowError):
         pass
     raise AlteredFile(path, "holds answers that were changed", "use the file as the page saved it")
 

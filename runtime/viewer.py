@@ -20,6 +20,7 @@ from runtime.errors import BadOption, UnreadableFile
 
 __all__ = [
     "MAX_SIDE",
+    "SUFFIXES",
     "Picture",
     "Shown",
     "escaped",
@@ -36,6 +37,8 @@ __all__ = [
 Array = np.ndarray[Any, Any]
 
 MAX_SIDE = 6144  # pixels; browsers on phones refuse much more, and 24 megapixels pass as they are
+# What is taken for a picture when a folder is named; a file that is named itself may be called anything.
+SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".tif", ".tiff", ".webp", ".bmp"})
 LOSSLESS = 2**20  # pixels up to which PNG is no burden
 QUALITY = 90
 HERE = Path(__file__).parent

@@ -99,7 +99,7 @@ def _style() -> str:
             for i, ink in enumerate(COLOURS)
         ),
         f"{root} .paper {{ fill: {PAPERS[0]}; }} {root} text {{ fill: {INK[0]}; }}",
-        "@media (prefers-color-scheme: dark) {",
+        "@media screen and (prefers-color-scheme: dark) {",  # on paper it is light
         f"  {root} .paper {{ fill: {PAPERS[1]}; }} {root} text {{ fill: {INK[1]}; }}",
         "}",
     ]

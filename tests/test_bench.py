@@ -17,7 +17,7 @@ from runtime.bench_frames import STAGES
 from runtime.bench_table import lines
 from runtime.contract import Contract
 from runtime.doctor import STEP
-from runtime.errors import BadOption, MissingLibrary, UnreadableFile
+from runtime.errors import BadOption, FileError, MissingLibrary, UnreadableFile
 from runtime.ort import CONTRACT
 from runtime.root import CUT
 from runtime.show_bench import bench_all
@@ -196,8 +196,14 @@ def test_the_command_writes_its_file_whole_and_its_code_tells_of_problems(folder
     options = {"format_": "tiff", "side": 32, "rounds": 1, "threads": 1, "frames": (), "against": None}
     out = tmp_path / "made" / "bench.json"
     assert bench_all([str(folder / "int8.onnx")], provider="cpu", as_json=True, out=out, **options) == 0
-    assert json.loads(out.read_text()) == json.loads(capsys.readouterr().out)
+    told = json.loads(out.read_text())
+    assert told == json.loads(capsys.readouterr().out)
+    assert told["command"].startswith("qk-run ")
     assert bench_all([str(folder / "int8.onnx")], provider="cpu, cuda", as_json=False, out=None, **options) == 1
     assert "| int8.onnx" in capsys.readouterr().out
+    (tmp_path / "file").touch()
+    with pytest.raises(FileError, match="cannot be written"):
+        bench_all([str(folder / "int8.onnx")], provider="cpu", as_json=True, out=tmp_path / "file/b.json", **options)
+    assert json.loads(capsys.readouterr().out)["rows"], "what was measured is not lost"
     with pytest.raises(BadOption, match="--provider"):
         bench_all([], provider=",", as_json=True, out=None, **options)

@@ -57,3 +57,8 @@ def test_the_memory_of_a_program_is_that_of_all_its_processes_together():
     small = watched([sys.executable, "-c", "import sys, time; time.sleep(0.5); sys.exit('no room')"])
     assert (small.code, small.complained) == (1, "no room\n")
     assert small.peak < 60 << 20
+
+
+def test_a_program_that_says_more_than_a_pipe_holds_still_ends():
+    done = watched([sys.executable, "-c", "import sys; sys.stderr.write('x' * 10**6)"])
+    assert (done.code, len(done.complained)) == (0, 10**6)

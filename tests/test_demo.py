@@ -1,4 +1,5 @@
 import json
+import math
 import sys
 from dataclasses import replace
 
@@ -176,6 +177,7 @@ def tiny_contract():
         {"models": ["a/x.onnx", "b/x.onnx"]},
         {"photo": "a.png", "raw": "b.dng"},
         {"ratios": [1e6]},
+        {"ratios": [math.nan]},
         {"models": ["nothing.onnx"]},
         {"raw": "missing.dng"},
         {"photo": "missing.png"},

@@ -114,6 +114,17 @@ def test_an_upright_picture_is_not_turned_again(orientation, y, tmp_path):
     assert shown.shape == pixels.shape
 
 
+@pytest.mark.parametrize("orientation", [1, 3, 6, 8])
+def test_a_mosaic_lies_as_the_sensor_does_and_the_file_says_how_it_was_held(orientation, tmp_path):
+    mosaic = np.random.default_rng(0).integers(0, 2**14, (24, 36)).astype(np.uint16)
+    about = dataclasses.replace(RAW.about, orientation=orientation)
+    raw = dataclasses.replace(RAW, mosaic=mosaic, white=16383.0, about=about)
+    dng.save_mosaic(raw, tmp_path / "a.dng")
+    with rawpy.imread(str(tmp_path / "a.dng")) as opened:
+        np.testing.assert_array_equal(opened.raw_image_visible, mosaic)
+    assert exif.read(tmp_path / "a.dng") == about
+
+
 @pytest.mark.parametrize(("height", "width"), [(LEAST, LEAST), (23, 37), (64, 22)])
 def test_sizes_may_be_odd(height, width, tmp_path):
     pixels = np.random.default_rng(0).integers(0, 65536, (height, width, 3)).astype(np.uint16)

@@ -1,5 +1,6 @@
 """A long exposure as LibRaw develops it, in a child."""
 
+import sys
 import tempfile
 
 import numpy as np
@@ -9,7 +10,7 @@ from eval_pairs import SONY
 from raw_files import arw, scene
 
 from runtime import libraw
-from runtime.errors import UnreadableFile
+from runtime.errors import SetupError, UnreadableFile
 
 
 def developed(path, **options):
@@ -53,3 +54,13 @@ def test_a_child_that_dies_is_told_by_its_code(tmp_path, monkeypatch):
     monkeypatch.setattr(libraw, "CHILD", "import os; os.kill(os.getpid(), 9)")
     with pytest.raises(UnreadableFile, match="code -9"):
         developed(long(tmp_path / "a.ARW"))
+
+
+def test_a_child_that_cannot_load_rawpy_or_begin_is_the_machines_fault(tmp_path, monkeypatch):
+    path = long(tmp_path / "a.ARW")
+    monkeypatch.setattr(libraw, "CHILD", "print('[0, 0, \"ImportError: no rawpy\"]')")
+    with pytest.raises(SetupError, match="rawpy cannot be loaded"):
+        developed(path)
+    monkeypatch.setattr(sys, "executable", str(tmp_path / "nothing"))
+    with pytest.raises(SetupError, match="no child can be started"):
+        developed(path)

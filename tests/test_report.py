@@ -114,6 +114,21 @@ def test_what_was_judged_twice_counts_once_and_the_last_time(tmp_path):
     assert [one[5] for one in cells(written([tmp_path / "a.jsonl"], tmp_path), "means")[1:]] == ["30.00, one frame"]
 
 
+def test_a_frame_that_failed_is_counted_once_and_not_if_it_was_judged_later(tmp_path):
+    bad = {"model": "fast", "digest": DIGESTS["fast"], "pair": "0", "dark": "dark/0.dng", "error": "is cut"}
+    good = judged("fast", "0", 100, 30.0)
+    for lines, failed in (([good, bad, bad], 1), ([bad, good], 0), ([good, {**bad, "pair": "1"}], 1)):
+        text = written([lines_of(tmp_path / "a.jsonl", *lines)], tmp_path)
+        assert text.count("is cut") == failed
+        assert ("1 frame failed" in text) == bool(failed)
+
+
+def test_what_eval_prints_is_read_as_what_it_keeps(tmp_path):
+    line, alone = judged("fast", "0", 100, 30.0), {"file": "clean/9.tif", "error": "has no dark frame"}
+    printed = lines_of(tmp_path / "printed", alone, line, {"summary": "fast", "n": 1, "failed": 0})
+    assert read_eval(printed) == read_eval(lines_of(tmp_path / "kept", {"key": "k", **line}))
+
+
 def test_models_are_joined_by_their_digest_whatever_they_were_called(tmp_path):
     lines = [judged("fast", "0", 100, 30.0)]
     given = bench(tmp_path / "b.json", rows=[row("models/fast.onnx", 12.0, 10, digest=DIGESTS["fast"])])
@@ -149,7 +164,7 @@ def test_what_is_missing_is_said(made, tmp_path):
     assert "No pictures were given" in text
     text = written([], tmp_path, benches=[made[1]])
     assert "No picture was judged." in text
-    assert f"energy:</strong> not measurable here: {WHY}" in text
+    assert text.count(f"energy:</strong> {WHY}<") == text.count(f">energy: {WHY}<") == 1
     heads, *rows = cells(text, "bench")
     assert {one[heads.index("mJ")] for one in rows} == {"not measurable"}
     assert not any(cell == "" for one in rows for cell in one), "no blank that looks like zero"
@@ -223,6 +238,8 @@ def test_each_name_is_a_scene_and_each_folder_a_side_of_it(made, tmp_path):
     folder = pictures(tmp_path / "p")
     (folder / "plain/00001.png").unlink()
     (folder / "plain/notes.txt").write_text("no picture")
+    (folder / "plain/._00000.png").write_text("what another system leaves beside a picture")
+    (folder / ".thumbnails").mkdir()
     text = written([made[0]], tmp_path, shown=folder)
     images = Page(text).images
     first = [image["alt"] for image in images if image["data-scene"] == "00000"]

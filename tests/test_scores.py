@@ -2,12 +2,13 @@
 
 import json
 import os
+import signal
 
 import pytest
 
 from runtime.errors import FileError, UnreadableFile
 from runtime.pairing import Pair
-from runtime.scores import Scores, Summary, key_of
+from runtime.scores import FIGURES, Scores, Summary, key_of
 
 
 def line(value=1.0, **changes):
@@ -61,6 +62,7 @@ def test_what_is_no_line_of_figures_is_passed_over(tmp_path):
     path = tmp_path / "s.jsonl"
     bad = [b"[1]", b"no", b"\xff\xfe", b'{"key": "a"}', json.dumps({"key": "a", **line(), "linear": {}}).encode()]
     bad.append(json.dumps({"key": "a", **line(float("nan"))}).encode())
+    bad.append(json.dumps({"key": "a", **line(linear=dict.fromkeys(FIGURES, 10**400))}).encode())
     path.write_bytes(b"\n".join(bad) + b"\n")
     with Scores(path) as scores:
         assert scores.find("a") is None
@@ -86,6 +88,20 @@ def test_a_place_that_cannot_be_written_to_is_said(tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(FileError, match="--out"), Scores(tmp_path / "file" / "s.jsonl"):
         pass
+
+
+def test_a_disk_that_is_full_is_said_in_words(tmp_path):
+    """What could not be written is tried again when the file is closed: that must not say it in other words."""
+    resource = pytest.importorskip("resource")
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (200, before[1]))
+    try:
+        with pytest.raises(FileError, match="where there is room"), Scores(tmp_path / "s.jsonl") as scores:
+            scores.add("a", line(text="x" * 1000))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+        signal.signal(signal.SIGXFSZ, handler)
 
 
 def test_the_key_is_another_one_if_a_file_or_a_term_is(tmp_path):

@@ -10,9 +10,8 @@ from onnx import TensorProto, helper
 import runtime
 from runtime.fake import Fake
 from runtime.ort import CONTRACT, PROVIDERS
-from runtime.session import Ran as Took
-from runtime.session import Session
-from runtime.shares import Ran, Shares, macs, of_kernels, shares
+from runtime.session import Ran, Session
+from runtime.shares import Kernel, Shares, macs, of_kernels, shares
 
 FOLDER = Path(runtime.__file__).parent
 CPU, CUDA, TENSORRT = (PROVIDERS[name] for name in ("cpu", "cuda", "tensorrt"))
@@ -21,7 +20,7 @@ NEAR, FAR, UP, LAST = 16 * 4 * 9, 16 * 16 * 9 / 4, 32 * 16 / 4, 12 * 24 * 9
 
 
 def kernel(operator, reads, writes, *, provider=CPU):
-    return Ran(operator, provider, tuple(reads), tuple(writes))
+    return Kernel(operator, provider, tuple(reads), tuple(writes))
 
 
 def in_float(path, *names):
@@ -94,5 +93,5 @@ def test_one_kernel_of_tensorrt_stands_for_all_nodes_it_took_and_tells_nothing_o
 
 def test_an_engine_that_tells_nothing_has_no_shares():
     contract = runtime.open(FOLDER / "selftest.onnx", provider="cpu").contract
-    assert shares(Session(Fake(contract), ran=Took("fake", "none", "")), "a.onnx") == Shares(None, None)
+    assert shares(Session(Fake(contract), ran=Ran("fake", "none", "")), "a.onnx") == Shares(None, None)
     assert of_kernels([], provider=CPU, nodes=3) == Shares(None, None)

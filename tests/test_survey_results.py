@@ -1,4 +1,5 @@
 import json
+import math
 
 import pytest
 from surveys import MODELS, answered, brighter, made, saved
@@ -60,6 +61,7 @@ CHANGES = {
     "no time": lambda f: f["answers"][0].pop("seconds"),
     "a time before the question": lambda f: f["answers"][0].update(seconds=-1),
     "a time that is no number": lambda f: f["answers"][0].update(seconds=float("nan")),
+    "a time beyond all numbers": lambda f: f["answers"][0].update(seconds=10**400),
     "more answers than questions": lambda f: f["answers"].extend(f["answers"]),
     "an unknown picture": lambda f: f["trials"].__setitem__(0, ["00", f["trials"][0][1]]),
     "a picture and itself": lambda f: f["trials"].__setitem__(0, [f["trials"][0][0]] * 2),
@@ -129,7 +131,8 @@ def test_a_key_is_read_as_it_was_written_and_a_changed_one_is_refused(asked, ann
     assert set(key.models) == set(MODELS)
     with pytest.raises(UnreadableFile, match="is the answers of a judge.*the key that qk-run survey wrote"):
         Key.read(saved(tmp_path / "a.json", ann))
-    for name, value in (("pictures", {"a": ["x", "y"]}), ("models", ["one"]), ("survey", 3), ("pictures", [])):
+    bad = (("pictures", {"a": ["x", "y"]}), ("models", ["one"]), ("survey", 3), ("pictures", []), ("seed", math.inf))
+    for name, value in bad:
         changed = {**json.loads(found.key.read_text()), name: value}
         with pytest.raises(AlteredFile, match="is a key that was changed"):
             Key.read(saved(tmp_path / "k.json", changed))

@@ -6,10 +6,10 @@ import multiprocessing
 from collections.abc import Callable
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
-from pathlib import Path
 from typing import Any
 
 from runtime.errors import Error, SetupError
+from runtime.memory import peak
 
 __all__ = ["Spent", "watched"]
 
@@ -42,7 +42,7 @@ def watched(work: Callable[..., float], *arguments: Any) -> Spent:
 
 def _called(its: Connection, work: Callable[..., float], arguments: tuple[Any, ...]) -> None:
     try:
-        its.send(Spent(work(*arguments), _peak()))
+        its.send(Spent(work(*arguments), peak() or None))
     except Error as error:
         its.send(error)
 
@@ -51,13 +51,4 @@ def _answer(mine: Connection) -> object:
     try:
         return mine.recv()
     except EOFError:
-        return None
-
-
-def _peak() -> int | None:
-    """The most bytes that this process has held so far: the kernel keeps the mark, from the process' own start on."""
-    try:
-        lines = Path("/proc/self/status").read_text().splitlines()
-        return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM:"))
-    except (OSError, StopIteration):
         return None

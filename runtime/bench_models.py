@@ -16,7 +16,6 @@ __all__ = ["Contestant", "Problems", "opened", "reference"]
 
 P = ParamSpec("P")
 T = TypeVar("T")
-LONGEST = 200  # letters of an engine's own words
 
 
 @dataclass(frozen=True)
@@ -53,17 +52,9 @@ class Problems:
         try:
             return step(*args, **options)
         except Error as error:
-            self._note(label, error)
-        except Exception as error:
-            if not _from_an_engine(error):
-                raise
-            words = str(error).strip().partition("\n")[0][:LONGEST]
-            self._note(label, Error(f"its engine failed while it ran ({words})", "try a smaller side, or leave it out"))
-        return None
-
-    def _note(self, label: str, error: Error) -> None:
-        self.errors.append(error)
-        self.found.append({"model": label, "problem": str(error)})
+            self.errors.append(error)
+            self.found.append({"model": label, "problem": str(error)})
+            return None
 
 
 def opened(
@@ -110,8 +101,3 @@ def reference(able: Sequence[Contestant], against: str | None) -> Callable[[Cont
 def _network(one: Contestant) -> tuple[str, dict[str, object]]:
     contract = one.session.contract
     return contract.network, dict(contract.options)
-
-
-def _from_an_engine(error: Exception) -> bool:
-    """ONNX Runtime's exceptions share no base but Exception itself; LiteRT's are RuntimeError, and so are C++'s."""
-    return isinstance(error, RuntimeError | MemoryError) or type(error).__module__.startswith("onnxruntime.")

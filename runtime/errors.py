@@ -19,6 +19,7 @@
     │   ├── BadContract             the contract is absent, foreign or of a later version
     │   ├── NotEqual                a file that does not compute what it was written from
     │   └── WrongNetwork            the weights of another network, or of other options
+    ├── EngineFailed                exit 1: an engine gave up on one input; others may do
     └── SetupError                  exit 3: this machine lacks something
         └── MissingLibrary          a library that an extra brings
 
@@ -41,6 +42,7 @@ __all__ = [
     "BadRecipe",
     "BadSize",
     "Busy",
+    "EngineFailed",
     "Error",
     "FileError",
     "MissingLibrary",
@@ -209,6 +211,15 @@ class NotEqual(FileError):
 
 class WrongNetwork(FileError):
     """The weights of another network, or of the same one built with other options."""
+
+
+class EngineFailed(Error):
+    """An engine gave up on one input: out of memory, or a device that is gone."""
+
+    def __init__(self, engine: str, words: str) -> None:
+        self.engine, self.words = engine, words
+        remedy = "give it less at a time (--max-memory, --side), or take another --provider"
+        super().__init__(f"{engine} failed while it ran ({words})", remedy)
 
 
 class SetupError(Error):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 from collections.abc import Callable, Iterator
@@ -10,7 +11,7 @@ from typing import Any
 
 from runtime.errors import BadOption
 
-__all__ = ["available", "cores", "parse", "peak_of", "resident", "total"]
+__all__ = ["available", "cores", "parse", "peak", "peak_of", "resident", "total"]
 
 UNITS = {"": 1, "K": 2**10, "M": 2**20, "G": 2**30}
 LEAST = 2**20
@@ -41,17 +42,16 @@ def resident() -> int:
 
 def peak_of(function: Callable[[], Any]) -> int:
     """Bytes this process holds at the peak of a call; 0 where Linux does not tell."""
-    try:
+    with contextlib.suppress(OSError):
         Path("/proc/self/clear_refs").write_text("5")  # the high-water mark begins anew
-        function()
-        return _status("VmHWM")
-    except (OSError, StopIteration, ValueError):
-        return 0
+    function()
+    return peak()
 
 
-def _status(name: str) -> int:
-    lines = Path("/proc/self/status").read_text().splitlines()
-    return next(int(line.split()[1]) * 1024 for line in lines if line.startswith(f"{name}:"))
+def peak() -> int:
+    """Bytes this process has held at most, since its start or the mark began anew; 0 where Linux does not tell."""
+    found = re.search(r"^VmHWM:\s+(\d+) kB", _text(Path("/proc/self/status")), re.M)
+    return int(found[1]) * 1024 if found else 0
 
 
 def total(*, root: Path = ROOT) -> int:

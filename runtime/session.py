@@ -12,7 +12,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from runtime.contract import Contract
-from runtime.errors import BadOption, UnreadableFile
+from runtime.errors import BadOption, EngineFailed, UnreadableFile
 from runtime.memory import peak_of, resident
 from runtime.shipped import NAMES, located
 from runtime.tiles import Plan, Window
@@ -22,6 +22,7 @@ __all__ = ["Backend", "Ran", "Session", "open"]
 Array = np.ndarray[Any, Any]
 Read = Callable[[int, int], Array]
 Write = Callable[[Array, int, int], None]
+LONGEST = 200  # letters of an engine's own words
 SIDE = 512  # of the frame memory is measured with: 0.3 megapixels, some 50 MiB for an int8 U-Net
 
 
@@ -65,7 +66,12 @@ class Session:
         """The first exit (channels, height, width) for float32 planes (planes, height, width)."""
         last = self.contract.layout == "NHWC"
         batch = np.ascontiguousarray(planes.transpose(1, 2, 0) if last else planes)[None]
-        made = self.backend.run(batch, release=release, out=out)[self.contract.exits[0]]
+        try:
+            made = self.backend.run(batch, release=release, out=out)[self.contract.exits[0]]
+        except Exception as error:
+            if not _of_an_engine(error):
+                raise
+            raise EngineFailed(self.ran.engine, str(error).strip().partition("\n")[0][:LONGEST]) from None
         return np.moveaxis(made[0], -1, 0) if last and made is not out else made[0]
 
     def room(self, height: int, width: int) -> Array:
@@ -129,6 +135,11 @@ def open(path: str | Path, *, provider: str = "auto", threads: int | None = None
     if path.suffix == ".onnx":
         return _onnx(path, provider, threads, digest)
     raise UnreadableFile(path, "is no model by its name", "name an .onnx or .tflite file")
+
+
+def _of_an_engine(error: Exception) -> bool:
+    """ONNX Runtime's exceptions share no base but Exception itself; LiteRT's are RuntimeError, and so are C++'s."""
+    return isinstance(error, RuntimeError | MemoryError) or type(error).__module__.startswith("onnxruntime.")
 
 
 def _onnx(path: Path, provider: str, threads: int | None, digest: str) -> Session:

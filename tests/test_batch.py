@@ -48,6 +48,27 @@ def nights(tmp_path):
     return folder
 
 
+@pytest.mark.parametrize("raised", [RuntimeError("out of memory\nat line 7"), MemoryError("std::bad_alloc")])
+def test_a_frame_that_the_engine_gives_up_on_is_one_failure(raised, session, nights, tmp_path, monkeypatch):
+    run, calls = session.backend.run, []
+    session.memory  # noqa: B018  measured before, with a run of its own
+
+    def second_fails(*args, **options):
+        calls.append(1)
+        if len(calls) == 2:
+            raise raised
+        return run(*args, **options)
+
+    monkeypatch.setattr(session.backend, "run", second_fails)
+    results = enhance(session, nights, tmp_path / "out", jobs=1)
+    assert statuses(results) == ["done", "failed", "done", "done"]
+    assert str(raised).partition("\n")[0] in results[1].error
+    assert "line 7" not in results[1].error
+    monkeypatch.setattr(session.backend, "run", lambda *_, **__: {}["picture"])  # a mistake of ours is not hidden
+    with pytest.raises(KeyError):
+        enhance(session, nights, tmp_path / "again", jobs=1)
+
+
 @pytest.mark.parametrize("jobs", [1, 2])
 def test_a_bad_file_is_one_failure_and_the_others_are_done(jobs, session, nights, tmp_path):
     (nights / "1.dng").write_bytes((nights / "1.dng").read_bytes()[:700])

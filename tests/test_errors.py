@@ -25,6 +25,7 @@ EXAMPLES = [
     errors.NotEqual("a.onnx", 3.0, 0.5, (0, 1, 2, 0)),
     errors.WrongNetwork("a.npz", "is another", "use the right one"),
     errors.MissingLibrary("onnxruntime", "cpu"),
+    errors.EngineFailed("LiteRT 2.3.0", "failed to allocate memory"),
 ]
 
 
@@ -41,7 +42,7 @@ def test_the_page_draws_the_tree_that_the_classes_are():
 
 
 def test_the_exit_codes_are_those_on_the_page():
-    codes = {"UsageError": 2, "FileError": 1, "SetupError": 3}
+    codes = {"UsageError": 2, "FileError": 1, "EngineFailed": 1, "SetupError": 3}
     for name, code in codes.items():
         assert re.search(rf"{name} +exit {code}", errors.__doc__)
         assert all(kind.exit_code == code for kind in CLASSES if issubclass(kind, getattr(errors, name)))

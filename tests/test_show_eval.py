@@ -12,7 +12,7 @@ from runtime.show_eval import evaluate_all, plain, rows_of
 
 
 def said(folder, capsys, *, as_json=False, out=None, models=("amplified",), **options):
-    plain_options = {"provider": "auto", "ratio": "name", "strength": 1.0, "max_memory": "1G", "threads": 1}
+    plain_options = {"provider": "auto", "ratio": "name", "strength": 1.0, "max_memory": "64G", "threads": 1}
     code = evaluate_all(str(folder), models=models, out=out, as_json=as_json, **{**plain_options, **options})
     captured = capsys.readouterr()
     return code, captured.out.splitlines(), captured.err

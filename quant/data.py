@@ -95,6 +95,7 @@ def described(data: Data) -> str:
             named = {"dead leaves": data.leaves, "photographs": data.photographs, "RAW files": data.raw_files}
             scenes = " and ".join(name for name, used in named.items() if used)
             camera = f"the sensor of {Path(data.noise).name}" if data.noise else "any camera"
+            camera += " in any light" if data.light == "any" else ""
             return f"synthetic pairs at x{low:g} to x{high:g}: {scenes}, {camera}"
         case Sid():
             return f"See in the Dark ({data.camera})"

@@ -18,7 +18,7 @@ from quant.data import described as learnt_from
 from quant.learn import FIRST, LAST, Learning
 from quant.precision import available
 from quant.recipe import Float, Recipe
-from quant.run import MASTER, Result, claim, finish, master
+from quant.run import MASTER, Result, claim, finish, master, recipe_of
 from quant.schemes import bring_back, lower, quantize, wanted
 from quant.sources import meant
 from quant.watch import Watch
@@ -53,7 +53,8 @@ def train(recipe: Recipe, *, out: str | Path, watch: Watch = NOBODY, team: Team 
         return Result(out, learning.figures, {})
     bring_back(trained, into=model)
     keras_models.save(model, contract, out / MASTER)
-    files = _export(lower(trained, recipe.scheme), _told(contract, recipe, learning.figures), recipe, out)
+    told = _told(contract, recipe, learning.figures, before=_before(recipe, out))
+    files = _export(lower(trained, recipe.scheme), told, recipe, out)
     result = Result(out, learning.figures, files, learning.skipped)
     finish(result)
     return result
@@ -73,14 +74,22 @@ def _teacher(recipe: Recipe, out: Path) -> Any:
     return keras_models.load(master(recipe.distill.teacher, beside=out))[0] if recipe.distill else None
 
 
-def _told(contract: Contract, recipe: Recipe, figures: dict[str, dict[str, float]]) -> Contract:
+def _before(recipe: Recipe, out: Path) -> int:
+    """How many steps the weights had seen that the run began with."""
+    if recipe.warm_start is None:
+        return 0
+    folder = master(recipe.warm_start, beside=out).parent
+    other = recipe_of(folder)
+    return 0 if other is None else _before(other, folder) + other.fit.steps + other.fine_tune.steps
+
+
+def _told(contract: Contract, recipe: Recipe, figures: dict[str, dict[str, float]], *, before: int) -> Contract:
     """The contract with what the network learnt from and how well."""
     flat = {f"{name}_{part}": round(value, 5) for part, named in figures.items() for name, value in named.items()}
-    steps = f"{recipe.fit.steps} + {recipe.fine_tune.steps} steps"
     return replace(
         contract,
         figures=flat,
-        trained_on=f"{learnt_from(recipe.data)}, {steps}",
+        trained_on=f"{learnt_from(recipe.data)}, {before + recipe.fit.steps} + {recipe.fine_tune.steps} steps",
         scheme=type(recipe.scheme).__name__.lower(),
     )
 

@@ -119,6 +119,7 @@ def test_another_scheme_begins_with_the_weights_of_a_finished_run(before):
     first, begun, ended = (weights(before / p) for p in ("before/master.npz", "warm/float.npz", "warm/master.npz"))
     assert all(np.array_equal(a, b) for a, b in zip(first, begun, strict=True))
     assert not all(np.array_equal(a, b) for a, b in zip(begun, ended, strict=True)), "the comparison can fail"
+    assert runtime.open(before / "warm/small.onnx").contract.trained_on.endswith(", 3 + 2 steps"), "those before count"
 
 
 def test_a_student_learns_from_the_maps_of_a_finished_run(before):

@@ -1,0 +1,82 @@
+import importlib.util
+import re
+
+import numpy as np
+import pytest
+
+import runtime
+from runtime import shipped
+from runtime.errors import MissingLibrary, UnknownName, UnreadableFile
+from runtime.info import info
+
+MOST = 12 * 2**20  # bytes of all models together: what a board's image can spare
+ENDS = (".onnx", ".tflite")
+
+
+@pytest.fixture
+def installed(monkeypatch):
+    def only(*names):
+        monkeypatch.setattr(importlib.util, "find_spec", lambda name: name if name in names else None)
+
+    return only
+
+
+def test_of_two_engines_the_faster_is_taken_and_what_is_there_is_used(installed):
+    installed("onnxruntime", "ai_edge_litert")
+    assert shipped.find("fast").name == "fast.tflite"
+    assert shipped.find("fast", provider="cuda").name == "fast.onnx"
+    installed("onnxruntime")
+    assert shipped.find("fast").name == "fast.onnx"
+    installed("ai_edge_litert")
+    with pytest.raises(MissingLibrary):
+        shipped.find("fast", provider="tensorrt")
+
+
+def test_without_an_engine_the_line_that_installs_one_is_named(installed):
+    installed()
+    with pytest.raises(MissingLibrary, match=re.escape("qk-unet[cpu]")):
+        shipped.find("fast")
+
+
+def test_an_unknown_name_is_answered_with_the_known_ones():
+    with pytest.raises(UnknownName, match="there are fast"):
+        shipped.find("slow")
+    with pytest.raises(UnknownName):
+        shipped.card("slow")
+    with pytest.raises(UnreadableFile, match="one of fast"):
+        runtime.open("slow")
+
+
+def test_a_file_of_that_name_comes_first(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert shipped.located("fast").parent == shipped.FOLDER
+    (tmp_path / "fast").write_text("mine")
+    assert str(shipped.located("fast")) == "fast"
+
+
+def test_the_models_are_small_enough_together_and_nothing_else_lies_there():
+    files = {path.name: path.stat().st_size for path in shipped.FOLDER.iterdir()}
+    assert set(files) == {f"{name}{end}" for name in shipped.NAMES for end in (*ENDS, ".md")}
+    assert sum(files.values()) <= MOST
+
+
+@pytest.mark.parametrize("name", shipped.NAMES)
+def test_both_files_of_a_model_give_the_same_numbers(name):
+    x = np.random.default_rng(0).random((4, 96, 64), np.float32)
+    sessions = [runtime.open(shipped.FOLDER / f"{name}{end}") for end in ENDS]
+    ours, other = (session.run(x) for session in sessions)
+    steps = np.unique(ours)
+    assert np.abs(ours - other).max() <= 1e-6 * np.ptp(ours)  # float32 behind equal integers; a step is 1 / 255
+    assert 8 < len(steps) <= 256  # and a step it is: 8 bits, and not all the same
+
+
+@pytest.mark.parametrize("name", shipped.NAMES)
+def test_a_card_tells_the_file_it_is_of_and_what_it_is_good_for(name):
+    card, contract = shipped.card(name), info(name)["contract"]
+    assert contract["digest"][:12] in card
+    assert contract["trained_on"] != "nothing: random weights"
+    assert contract["trained_on"].split(": ")[0] in card
+    assert f"{contract['figures']['psnr_fine']:.2f} dB" in card
+    assert all(
+        f"## {part}" in card for part in ("What it is for", "What it was trained on", "How good it is", "Limits")
+    )

@@ -98,9 +98,9 @@ def survey(
     questions = [[_sides(t, models, scenes, ids) for t in some] for some in (asked, again)]
     name = hashlib.sha256(json.dumps([*questions, sorted(ids.values())]).encode()).hexdigest()[:ID]
     key = Key(name, models, scenes, {ids[where]: where for where in sorted(ids, key=ids.__getitem__)}, seed)
-    _keep(key, key_path(out))
     with writing(out) as file:
         _page(file, name, *questions, pictures={ids[where]: shown[where] for where in shown})
+        _keep(key, key_path(out))  # when the page is whole and has no name yet: neither stands without the other
     return Survey(out, key_path(out), name, models, scenes, len(asked), len(again), tuple(problems))
 
 

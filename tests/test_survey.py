@@ -282,6 +282,21 @@ def test_zoom_moves_both_alike_and_flicker_shows_one_at_a_time(asked, tmp_path):
     assert (told["one"], told["other"]) == (["visible", "hidden"], ["hidden", "visible"])
 
 
+def test_a_page_that_cannot_be_written_leaves_no_key_that_would_stand_in_the_way(tmp_path, monkeypatch):
+    where = folder(tmp_path / "pictures")
+
+    def full(*_, **__):
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(module, "_page", full)
+        with pytest.raises((FileError, OSError)):
+            survey(where, out=tmp_path / "survey.html")
+    assert [path.name for path in tmp_path.iterdir()] == ["pictures"]
+    made_now = survey(where, out=tmp_path / "survey.html")  # another seed, and nothing to keep
+    assert made_now.key.exists()
+
+
 @needs_browser
 def test_a_judge_can_leave_and_go_on_with_what_the_browser_kept_or_with_a_file(asked, tmp_path):
     found, _ = asked

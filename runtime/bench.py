@@ -141,7 +141,7 @@ def _row(
         "file": str(one.path),
         "digest": session.digest,
         "network": contract.network,
-        "bits": one.bits,
+        "bits": contract.bits,
         "engine": session.ran.engine,
         "provider": session.ran.provider,
         "size_bytes": one.path.stat().st_size,

@@ -33,12 +33,6 @@ class Contestant:
         """For a message."""
         return f"{self.model} on {self.session.ran.provider}"
 
-    @property
-    def bits(self) -> str:
-        """Of the model's weights and activations."""
-        contract = self.session.contract
-        return "float" if contract.weight_bits == 32 else f"w{contract.weight_bits}a{contract.activation_bits}"
-
 
 @dataclass
 class Problems:
@@ -91,7 +85,9 @@ def reference(able: Sequence[Contestant], against: str | None) -> Callable[[Cont
         return lambda one: None if one is named[0] else named[0]
 
     def first_float(one: Contestant) -> Contestant | None:
-        floats = (other for other in able if other.bits == "float" and _network(other) == _network(one))
+        floats = (
+            other for other in able if other.session.contract.bits == "float" and _network(other) == _network(one)
+        )
         found = next(floats, None)
         return None if found is one else found
 

@@ -66,6 +66,11 @@ class Contract:
     figures: Mapping[str, float] = field(default_factory=dict)
     digest: str = ""
 
+    @property
+    def bits(self) -> str:
+        """Of kernels and activations, in a word: w4a8, or float."""
+        return "float" if self.weight_bits == 32 else f"w{self.weight_bits}a{self.activation_bits}"
+
     def to_json(self) -> str:
         """The contract as text: sorted, so that equal contracts are equal strings."""
         plain = {**asdict(self), "scale": str(self.scale), "version": VERSION}

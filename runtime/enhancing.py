@@ -177,16 +177,10 @@ class Enhancer:
         """How the picture was made, in one line of ASCII."""
         contract, ran = self.contract, self.session.ran
         return (
-            f"qk-unet {_version()}: {contract.network} {self.bits} {self.session.digest[:12]}, "
+            f"qk-unet {_version()}: {contract.network} {contract.bits} {self.session.digest[:12]}, "
             f"ratio {job.ratio.value:.4g} ({job.ratio.why}), strength {self.wish.strength:g}, "
             f"{ran.engine} {ran.provider}"
         )
-
-    @property
-    def bits(self) -> str:
-        """Of the model's weights and activations."""
-        contract = self.contract
-        return "float" if contract.weight_bits == 32 else f"w{contract.weight_bits}a{contract.activation_bits}"
 
     def result(self, path: str | Path, output: str | Path, job: Job) -> Result:
         """What is said of a frame that is done."""
@@ -199,7 +193,7 @@ class Enhancer:
             height=job.pixels.shape[0] if job.pixels is not None else None,
             width=job.pixels.shape[1] if job.pixels is not None else None,
             windows=windows_of(plan),
-            bits=self.bits,
+            bits=self.contract.bits,
             peak=job.peak,
             engine=ran.engine,
             provider=ran.provider,

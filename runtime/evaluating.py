@@ -139,7 +139,7 @@ class Judge:
             **self.named(pair),
             "digest": self.session.digest,
             "network": enhancer.contract.network,
-            "bits": enhancer.bits,
+            "bits": enhancer.contract.bits,
             "engine": ran.engine,
             "provider": ran.provider,
             "pair": pair.name,

@@ -110,3 +110,8 @@ def test_a_size_that_is_no_multiple_is_refused_with_the_next_that_is():
     ]:
         with pytest.raises(BadSize, match=words):
             GOOD.require_size(height, width)
+
+
+def test_bits_are_told_in_a_word():
+    assert replace(UNET, weight_bits=4, activation_bits=8).bits == "w4a8"
+    assert replace(UNET, weight_bits=32, activation_bits=32).bits == "float"

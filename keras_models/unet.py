@@ -10,6 +10,7 @@ from typing import Literal
 import tf_keras
 
 from keras_models.blocks import Activation, Tensor, Up, activate, conv, picture, separable, up
+from keras_models.he import he
 from keras_models.measured import measured
 from keras_models.options import Channels, Levels, Upscale, Width
 
@@ -54,4 +55,5 @@ def unet(
         x = tf_keras.layers.Concatenate(name=f"join{level}")([x, skips.pop()])
         x = stack(x, filters, f"out{level}")
     onto = measured(raw, out_channels, upscale=upscale) if residual else None
-    return tf_keras.Model(raw, picture(x, out_channels, upscale=upscale, onto=onto))
+    model = tf_keras.Model(raw, picture(x, out_channels, upscale=upscale, onto=onto))
+    return he(model, but=("measured",)) if activation == "relu" else model

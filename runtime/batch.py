@@ -123,9 +123,10 @@ class _Batch:
         try:
             # Beside it: the picture being written, the frame being read, and its reader.
             others = 10 * begun.raw.mosaic.size + (64 << 20) if self.beside else 0
-            begun.job = self.enhancer.prepare(begun.raw, beside=others, path=begun.item.input)
+            item = begun.item
+            begun.job = self.enhancer.prepare(begun.raw, beside=others, path=item.input, folder=item.output.parent)
             begun.job.seconds["decode"] = begun.seconds
-            self.planned(begun.item, begun.job)
+            self.planned(item, begun.job)
             self.enhancer.infer(begun.job)
         except Error as error:
             begun.job, begun.result = None, _failed(begun.item, error)

@@ -86,15 +86,19 @@ def amplified(planes: Array, look: Look) -> Array:
     return np.divide(shown, np.float32(TOP), out=colours)
 
 
-def rotated(shape: tuple[int, int], orientation: int, *, channels: int = 3) -> tuple[Array, Array]:
+def rotated(
+    shape: tuple[int, int], orientation: int, *, channels: int = 3, pixels: Array | None = None
+) -> tuple[Array, Array]:
     """An upright picture for a sensor of that height and width, and the view of it through which the sensor writes.
 
-    `orientation` is EXIF's: 1 as it is, 2 mirrored, 3 upside down, 4 both, 5 to 8 with rows and columns exchanged.
+    `orientation` is EXIF's: 1 as it is, 2 mirrored, 3 upside down, 4 both, 5 to 8 with rows and columns exchanged. The
+    picture is new, or lies in these `pixels`.
     """
     if not 1 <= orientation <= 8:
         raise ValueError(f"an orientation is 1 to 8, not {orientation}")
     lying = orientation >= 5
-    picture = np.empty((*(shape[::-1] if lying else shape), channels), np.uint16)
+    upright = (*(shape[::-1] if lying else shape), channels)
+    picture = np.empty(upright, np.uint16) if pixels is None else pixels.reshape(upright)
     view = picture[:: -1 if orientation in (3, 4, 7, 8) else 1, :: -1 if orientation in (2, 3, 6, 7) else 1]
     return picture, view.transpose(1, 0, 2) if lying else view
 

@@ -21,10 +21,11 @@ from runtime.job import SWEEP, Job, Result, Wish, windows_of
 from runtime.memory import available, cores, resident
 from runtime.ratio import Ratio, choose, sweep
 from runtime.raw import Raw
-from runtime.root import squared
+from runtime.root import square, squared
 from runtime.session import Session
 from runtime.session import open as open_model
 from runtime.sheet import contact_sheet, shrunk
+from runtime.shelf import Shelf
 from runtime.tiles import Plan, best
 
 __all__ = ["Enhancer", "Take", "enhance"]
@@ -32,7 +33,7 @@ __all__ = ["Enhancer", "Take", "enhance"]
 Array = np.ndarray[Any, Any]
 Take = Callable[[Array, int, int], None]  # light (channels, rows, columns), and where on the sensor it begins
 MARGIN = 1.06  # over what was measured of the network: what the allocator rounds up
-SLACK = 26 * 2**20  # what threads, encoders and the libraries they load take besides
+SLACK = 28 * 2**20  # what threads, encoders and the libraries they load take besides
 SHEET = 640  # the longer side of each picture of a sweep
 SHARE = 0.7  # of the memory that is free, where nothing was promised
 
@@ -57,32 +58,38 @@ class Enhancer:
         path: str | Path = "",
         ratio: str | None = None,
         held: Callable[[Plan], float] | None = None,
+        folder: str | Path | None = None,
     ) -> Job:
         """Choose the ratio, or take this one, and plan the memory.
 
         `beside` is what other frames in flight hold, and `held` says how many bytes of the answer are kept with a
-        plan: without it, a whole picture.
+        plan: without it, a whole picture. Where memory was promised that lies in a `folder`, if there is one.
         """
         wanted = ratio or self.wish.ratio
         sweeps = wanted == SWEEP
         chosen = choose("auto" if sweeps else wanted, raw, self.contract)
         chosen = replace(chosen, why="the middle of a sweep") if sweeps else chosen
         frame = pack.frame(raw, self.contract, path=path)
-        kept = held or (lambda _: 6 * raw.mosaic.size)
+        whole = 6 * raw.mosaic.size
+        shelved = folder is not None and self.wish.max_memory is not None and not sweeps
         fixed = self.base + raw.mosaic.nbytes + beside + SLACK
         encoded = 5 * raw.mosaic.size if self.wish.format == "jpeg" else 0  # 8 bits, once more for Pillow, and the file
 
         def cost(plan: Plan) -> float:
             band = 4 * len(self.contract.planes) * plan.height * frame.width
             extra = 0.0 if self.wish.strength == 1 else 6 * band
-            return fixed + kept(plan) + max(band + extra + self.per_pixel * plan.height * plan.width, encoded)
+            running = band + extra + self.per_pixel * plan.height * plan.width
+            if shelved:  # a window's part while the network runs, in pages that are a third its own; all while it is saved
+                part = plan.height * plan.width / (frame.height * frame.width)
+                return fixed + max(min(3 * part, 1) * whole + running, whole + encoded)
+            return fixed + (held(plan) if held else whole) + max(running, encoded)
 
         most = self.wish.max_memory or (available() * SHARE + self.base if available() else float("inf"))
         plan = best(frame.height, frame.width, self.contract, cost=cost, most=most)
         peak = int(cost(plan))
         if self.wish.max_memory and peak > self.wish.max_memory:
             raise TooLittleMemory(self.wish.max_memory, peak)
-        return Job(raw, chosen, frame, plan, peak)
+        return Job(raw, chosen, frame, plan, peak, folder=folder if shelved else None)
 
     def infer(self, job: Job) -> None:
         """The picture; of a sweep, a sheet of one small picture a ratio."""
@@ -102,9 +109,17 @@ class Enhancer:
         raw = job.raw
         look = develop.look(raw, self.contract)
         to_light = self.wish.format == "dng" and look.output == "camera-linear"
-        job.pixels, view = develop.rotated(raw.mosaic.shape, raw.about.orientation, channels=self.contract.channels)
+        shelf = None if job.folder is None else Shelf((raw.mosaic.size, self.contract.channels), folder=job.folder)
+        job.pixels, view = develop.rotated(
+            raw.mosaic.shape,
+            raw.about.orientation,
+            channels=self.contract.channels,
+            pixels=None if shelf is None else shelf.pixels,
+        )
 
         def take(made: Array, top: int, left: int) -> None:
+            if shelf is not None:
+                shelf.put_away()
             into = view[top : top + made.shape[1], left : left + made.shape[2]]
             if to_light:
                 develop.linear(made, into, threads=self.threads)
@@ -137,7 +152,7 @@ class Enhancer:
         def write(made: Array, row: int, column: int) -> None:
             start = time.perf_counter()
             if self.contract.output == "camera-root":
-                squared(made, out=made)
+                square(made)
             if band:
                 made = self._blended(made, band[1], row - int(band[0] * self.contract.scale), column)
             made, top, left = _visible(made, row - frame.top, column - frame.left, raw.mosaic.shape)
@@ -225,7 +240,7 @@ def enhance(
         start = time.perf_counter()
         raw = decoder.read(path)
     decoded = time.perf_counter() - start
-    job = enhancer.prepare(raw, path=path)
+    job = enhancer.prepare(raw, path=path, folder=out.parent)
     enhancer.infer(job)
     enhancer.save(job, out)
     done = enhancer.result(path, out, job)

@@ -6,6 +6,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -56,6 +57,7 @@ class Job:
     frame: Frame
     plan: Plan
     peak: int  # bytes this process is expected to hold at most
+    folder: str | Path | None = None  # where the picture lies until it is saved, if not in memory
     pixels: Array | None = None
     seconds: dict[str, float] = field(default_factory=dict)
 

@@ -63,7 +63,8 @@ class LiteRT:
     def run(self, batch: Array, *, release: bool = False, out: Array | None = None) -> dict[str, Array]:
         """Each exit's output for a float32 batch (n, height, width, planes); int8 ends are converted here.
 
-        The first is written to `out`, planes first, if there is one. LiteRT keeps the memory of its last size.
+        The first is written to `out`, planes first, if there is one. LiteRT keeps the memory of its last size, which
+        with `release` is the least there is.
         """
         self._invoke(batch)
         made = {}
@@ -73,6 +74,9 @@ class LiteRT:
                 made[name] = out
             else:
                 made[name] = _dequantized(self._interpreter.get_tensor(end["index"]), end)
+        if release:
+            side = self.contract.multiple
+            self._invoke(np.zeros((1, side, side, len(self.contract.planes)), np.float32))
         return made
 
     def run_all(self, batch: Array) -> dict[str, Array]:

@@ -12,13 +12,14 @@ import numpy as np
 
 from runtime.contract import Contract
 
-__all__ = ["CUT", "answer", "root", "squared"]
+__all__ = ["CUT", "answer", "root", "square", "squared"]
 
 Array = np.ndarray[Any, Any]
 
 # What a network sees of amplified light, under the root. Noise falls below black and beyond white: cut there, the
 # mean of what is left would be too bright in the shadows and too dark in the lights.
 CUT = (-0.5, 1.25)
+ROWS = 64  # at a time: they stay in a core's cache
 
 
 def root(light: Array, *, out: Array | None = None) -> Array:
@@ -27,9 +28,17 @@ def root(light: Array, *, out: Array | None = None) -> Array:
     return np.copysign(made, light, out=made if out is None else out)
 
 
-def squared(rooted: Array, *, out: Array | None = None) -> Array:
+def squared(rooted: Array) -> Array:
     """The light that has this root."""
-    return np.multiply(rooted, np.abs(rooted), out=out)
+    return np.asarray(rooted * np.abs(rooted))
+
+
+def square(picture: Array) -> None:
+    """The same of planes (channels, rows, columns) in place, without a second picture in memory."""
+    for plane in picture:
+        for top in range(0, len(plane), ROWS):
+            rows = plane[top : top + ROWS]
+            np.multiply(rows, np.abs(rows), out=rows)
 
 
 def answer(colours: Array, contract: Contract) -> Array:

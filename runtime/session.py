@@ -13,7 +13,7 @@ import numpy as np
 
 from runtime.contract import Contract
 from runtime.errors import BadOption, EngineFailed, UnreadableFile
-from runtime.memory import peak_of, resident
+from runtime.memory import peak_of, resident, trim
 from runtime.shipped import NAMES, located
 from runtime.tiles import Plan, Window
 
@@ -23,7 +23,7 @@ Array = np.ndarray[Any, Any]
 Read = Callable[[int, int], Array]
 Write = Callable[[Array, int, int], None]
 LONGEST = 200  # letters of an engine's own words
-SIDE = 512  # of the frame memory is measured with: 0.3 megapixels, some 50 MiB for an int8 U-Net
+SIDES = 192, 384  # of the frames that memory is measured with: the larger takes 40 to 90 MiB for an int8 U-Net
 
 
 class Backend(Protocol):
@@ -50,7 +50,7 @@ class Ran:
 
 @dataclass(frozen=True)
 class Memory:
-    """Bytes a process holds with a model opened, and bytes a run takes for each pixel of its input."""
+    """Bytes a process needs for any run, and bytes a run takes besides for each pixel of its input."""
 
     base: int
     per_pixel: float
@@ -72,6 +72,8 @@ class Session:
             if not _of_an_engine(error):
                 raise
             raise EngineFailed(self.ran.engine, str(error).strip().partition("\n")[0][:LONGEST]) from None
+        if release:
+            trim()
         return np.moveaxis(made[0], -1, 0) if last and made is not out else made[0]
 
     def room(self, height: int, width: int) -> Array:
@@ -87,6 +89,7 @@ class Session:
         """
         out = self.room(plan.height, plan.width)
         for row in plan.rows:
+            band = None  # the last one is gone before the next is made
             band = read(row.begin, row.end)
             for column in plan.columns:
                 last = release and row is plan.rows[-1] and column is plan.columns[-1]
@@ -103,14 +106,16 @@ class Session:
 
     @functools.cached_property
     def memory(self) -> Memory:
-        """What this process holds, and what a run takes on top: measured with one frame, or reckoned."""
-        side = -(-SIDE // self.contract.multiple) * self.contract.multiple
+        """What a run takes: measured with two frames, a small and a large one, or reckoned."""
         before = resident()
-        peak = peak_of(lambda: self._measured(side))
+        sides = [-(-side // self.contract.multiple) * self.contract.multiple for side in SIDES]
+        small, large = (peak_of(functools.partial(self._measured, side)) - before for side in sides)
+        if large + before == 0:
+            return Memory(before, self.contract.activation_bytes_per_pixel * 1.5)
         # It may have lain in memory that was free already: never less than the numbers that go in and out.
         least = 4 * (len(self.contract.planes) + self.contract.channels * float(self.contract.scale) ** 2)
-        reckoned = self.contract.activation_bytes_per_pixel * 1.5
-        return Memory(resident(), max((peak - before) / side**2, least) if peak else reckoned)
+        slope = max((large - small) / (sides[1] ** 2 - sides[0] ** 2), least)
+        return Memory(max(before + int(large - slope * sides[1] ** 2), resident()), slope)
 
     def _measured(self, side: int) -> None:
         planes = np.zeros((len(self.contract.planes), side, side), np.float32)

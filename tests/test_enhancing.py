@@ -99,12 +99,31 @@ def test_little_memory_gives_the_same_picture_in_more_windows(session, tmp_path)
     assert np.abs(whole.astype(int) - parts).max() <= 1
 
 
+@pytest.mark.parametrize("turn", [1, 6, 3])
+def test_a_picture_that_memory_has_no_room_for_lies_in_a_folder_and_is_the_same(turn, session, tmp_path):
+    about = ABOUT.__class__(**{**ABOUT.__dict__, "orientation": turn})
+    raw = read(night(tmp_path / "a.dng", 640, 900, about=about))
+    promised = Enhancer(session, Wish(max_memory=2**33, ratio="40", format="tiff"))
+    here, there = (promised.prepare(raw, folder=folder) for folder in (None, tmp_path / "out"))
+    there.plan = next(p for p in plans(there.frame.height, there.frame.width, session.contract) if len(p.rows) == 3)
+    here.plan = there.plan
+    for job in (here, there):
+        promised.infer(job)
+    np.testing.assert_array_equal(here.pixels, there.pixels)
+    promised.save(there, tmp_path / "out" / "a.tif")
+    np.testing.assert_array_equal(tifffile.imread(tmp_path / "out" / "a.tif"), here.pixels)
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["a.tif"]
+
+
 def test_too_little_memory_is_said_with_the_least(session, tmp_path):
     raw = read(night(tmp_path / "a.dng", 640, 900))
     with pytest.raises(TooLittleMemory, match="--max-memory") as caught:
         Enhancer(session, Wish(max_memory=2**21)).prepare(raw)
     least = Enhancer(session, Wish(max_memory=caught.value.least + 2**23))
     assert least.prepare(raw).peak <= caught.value.least + 2**23
+    # Half the picture more, and a folder to lay it in: what it does not take the network has.
+    some = Enhancer(session, Wish(max_memory=caught.value.least + 3 * 640 * 900))
+    assert some.prepare(raw, folder=tmp_path).plan.pixels < some.prepare(raw).plan.pixels
 
 
 def test_parts_come_row_by_row_and_put_together_are_what_is_developed(tmp_path):

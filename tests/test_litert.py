@@ -54,6 +54,14 @@ def test_memory_is_laid_out_once_for_each_shape(made, monkeypatch):
     assert len(calls) == 1
 
 
+def test_memory_that_was_given_back_is_taken_again(made):
+    backend, x = LiteRT(made[0]), batch(1, 16, 24)
+    first = backend.run(x)["picture"]
+    np.testing.assert_array_equal(backend.run(x, release=True)["picture"], first)
+    assert backend._shape[1:3] == (backend.contract.multiple,) * 2
+    np.testing.assert_array_equal(backend.run(x)["picture"], first)
+
+
 def test_an_output_stays_what_it_was_when_the_next_one_is_computed(made):
     backend = LiteRT(made[0])
     first = backend.run(batch(1, 8, 8))["picture"]

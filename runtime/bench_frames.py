@@ -15,6 +15,7 @@ from typing import Any
 from runtime import batch, picture
 from runtime.bench_models import Contestant, Problems
 from runtime.cost import watched
+from runtime.decode import Decoder
 from runtime.energy import measured
 from runtime.enhancing import Enhancer
 from runtime.errors import Error
@@ -60,17 +61,19 @@ class Course:
         return self.folder / f"{number % 2}{picture.suffix(self.format)}"
 
     def alone(self, enhancer: Enhancer) -> Lap:
-        """The frame, and nothing beside."""
-        return self._run(enhancer, count=1, jobs=1)
+        """The frame, and nothing beside; the decoder waits for it, as it does once the command has opened its model."""
+        with Decoder(keep=False) as decoder:
+            decoder.wait()
+            return self._run(enhancer, count=1, jobs=1, decoder=decoder)
 
     def overlapped(self, enhancer: Enhancer) -> float:
         """Seconds a frame of several, read and written beside the network's work."""
         return self._run(enhancer, count=COPIES, jobs=2).total / COPIES
 
-    def _run(self, enhancer: Enhancer, *, count: int, jobs: int) -> Lap:
+    def _run(self, enhancer: Enhancer, *, count: int, jobs: int, decoder: Decoder | None = None) -> Lap:
         items = [Item(self.frame, self.out(number)) for number in range(count)]
         begin = time.perf_counter()
-        results = list(batch.run(items, self.folder, enhancer, overwrite="always", jobs=jobs))
+        results = list(batch.run(items, self.folder, enhancer, overwrite="always", jobs=jobs, decoder=decoder))
         total = time.perf_counter() - begin
         if failed := [result for result in results if result.status == "failed"]:
             raise Failed(str(failed[0].error))

@@ -26,7 +26,7 @@ from runtime.unpack import LENGTH
 __all__ = ["Decoder", "read"]
 
 # The child is a fresh interpreter that finds modules where this one does and imports nothing of the caller's.
-CHILD = "import sys, json; sys.path[:] = json.loads(sys.argv[1]); from runtime.unpack import serve; serve()"
+CHILD = "import sys, json; sys.path[:] = json.loads(sys.argv[1]); from runtime.unpack import serve; serve(greet=True)"
 # One thread of BLAS needs no address space for others; in UTC a clock without a time zone comes back as it was set.
 ENVIRONMENT = {"OPENBLAS_NUM_THREADS": "1", "MALLOC_ARENA_MAX": "2", "TZ": "UTC"}
 # No real file holds fewer than half a bit a pixel, and LibRaw keeps a pixel in 2 bytes: 32 bytes a byte.
@@ -60,6 +60,7 @@ class Decoder:
     def __init__(self, *, keep: bool = True, timeout: float = 60.0) -> None:
         self.keep, self.timeout = keep, timeout
         self._child: subprocess.Popen[bytes] | None = None
+        self._loaded = False
 
     def __enter__(self) -> Decoder:
         self._start()  # it loads rawpy while the caller prepares
@@ -78,6 +79,11 @@ class Decoder:
             raise _in_words(path, facts)
         return to_raw(path, facts, mosaic, about=exif.about(tiff), dng=any(DNG in image for image in tiff.images))
 
+    def wait(self) -> None:
+        """Until the child has loaded what it decodes with: a file that is read then takes its own time alone."""
+        with contextlib.suppress(EOFError, OSError):  # why it died the next file will say
+            self._greeted(self._start())
+
     def close(self) -> None:
         """End the child, from whichever thread; it starts again if another file is read."""
         child, self._child = self._child, None
@@ -93,6 +99,7 @@ class Decoder:
         if self._child is not None and self._child.poll() is None:
             return self._child
         self.close()
+        self._loaded = False
         try:
             self._child = subprocess.Popen(
                 [sys.executable, "-c", CHILD, json.dumps(sys.path)],
@@ -106,6 +113,12 @@ class Decoder:
             problem = f"the decoder cannot be started ({error.strerror})"
             raise SetupError(problem, "close other programs and try again") from None
         return self._child
+
+    def _greeted(self, child: subprocess.Popen[bytes]) -> None:
+        """Take the byte with which a child begins."""
+        if not self._loaded:
+            _exactly(child.stdout, bytearray(1))
+            self._loaded = True
 
     def _ask(self, path: str | Path, size: int) -> tuple[Mapping[str, Any], np.ndarray[Any, Any] | None]:
         """What the child answers; if it does not, it is ended and the reason raised."""
@@ -121,6 +134,7 @@ class Decoder:
         watch.start()
         whole = False
         try:
+            self._greeted(child)
             answer = _exchange(child, path, size, self.timeout)
             whole = True
         except (EOFError, OSError, ValueError):

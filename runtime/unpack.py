@@ -1,8 +1,9 @@
 """The child that decodes: LibRaw runs here and nowhere else, so that it may crash or hang alone.
 
-A job is a line of JSON on standard input. The answer on standard output is the length of a JSON text in four
-bytes, that text, and the visible pixels as they lie in memory. A pipe of 1 MiB brings a 12-megapixel frame in
-11 ms; a shared memory file took 25 ms, most of it page faults, and would have to be cleaned up.
+It says with one byte that it has loaded LibRaw. A job is a line of JSON on standard input. The answer on standard
+output is the length of a JSON text in four bytes, that text, and the visible pixels as they lie in memory. A pipe of
+1 MiB brings a 12-megapixel frame in 11 ms; a shared memory file took 25 ms, most of it page faults, and would have to
+be cleaned up.
 """
 
 from __future__ import annotations
@@ -19,18 +20,21 @@ from typing import Any
 __all__ = ["LENGTH", "PIPE", "serve", "unpack"]
 
 LENGTH = struct.Struct("<I")
+LOADED = b"\n"
 PIPE = 1 << 20
 F_SETPIPE_SZ = 1031
 ROWS = 64  # sent at a time
 
 
-def serve() -> None:
+def serve(*, greet: bool = False) -> None:
     """Answer jobs until standard input closes; quiet on a terminal's Ctrl-C, which is the parent's to handle."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     results = _own_output()
     with contextlib.suppress(ImportError):  # the first job will say it
         import rawpy  # noqa: F401  while the parent still looks for its file
     with contextlib.suppress(BrokenPipeError):
+        if greet:
+            _send(results, LOADED)
         for line in sys.stdin.buffer:
             job = json.loads(line)
             _limit(job["memory"], job["seconds"])

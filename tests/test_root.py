@@ -37,7 +37,7 @@ def test_both_work_in_place():
     values = light.copy()
     assert root(values, out=values) is values
     assert values[0] == -0.5
-    picture = np.tile(values, (3, ROWS + 5, 1))[:, :, ::2]  # of more rows than are squared at a time, and no whole array
+    picture = np.tile(values, (3, ROWS + 5, 1))[:, :, ::2]  # no whole array, of more rows than one time's
     square(picture)
     np.testing.assert_allclose(picture, np.broadcast_to(light[::2], picture.shape), rtol=ROUNDING)
 

@@ -17,13 +17,13 @@ from typing import Any
 
 import numpy as np
 
-from runtime import picture
 from runtime.bench_frames import measured_frames
 from runtime.bench_models import Contestant, Problems, opened, reference
 from runtime.contract import Contract
 from runtime.cost import call, peak
 from runtime.doctor import machine
 from runtime.energy import Energy, measured
+from runtime.job import Wish
 from runtime.rails import meters
 from runtime.root import CUT, root
 from runtime.session import Session
@@ -52,7 +52,8 @@ def bench(
     said: Callable[[str], object] = lambda words: None,
 ) -> dict[str, Any]:
     """Everything, ready for JSON. `side` is of the network's input: a Bayer mosaic is twice as large."""
-    picture.suffix(format)  # a wrong one is said before, not after, all else is measured
+    wish = Wish(format=format, threads=threads)
+    wish.check()  # what is wrong is said before, not after, all else is measured
     busy = os.getloadavg()[0] if hasattr(os, "getloadavg") else None
     problems = Problems()
     found = opened(models, providers=providers, threads=threads, problems=problems, said=said)
@@ -67,7 +68,7 @@ def bench(
         said(f"{one.label}: memory, shares, errors, energy")
         other = held_against(one)
         rows.append(_row(one, times[str(i)], times["0"], other, side=side, threads=threads, problems=problems))
-    made = measured_frames(found, frames, format=format, threads=threads, problems=problems, said=said)
+    made = measured_frames(found, frames, wish=wish, problems=problems, said=said)
     return {
         "kind": "bench",
         "version": VERSION,

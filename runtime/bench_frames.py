@@ -49,22 +49,21 @@ class Lap:
 
 @dataclass(frozen=True)
 class Course:
-    """A frame, the format of its picture, and a folder for that."""
+    """A frame, what is asked for, and a folder for the pictures."""
 
     frame: Path
-    format: str
     folder: Path
-    threads: int | None
+    wish: Wish
 
     def out(self, number: int) -> Path:
         """Where the picture goes; two names take turns, as disks are small."""
-        return self.folder / f"{number % 2}{picture.suffix(self.format)}"
+        return self.folder / f"{number % 2}{picture.suffix(self.wish.format)}"
 
-    def alone(self, enhancer: Enhancer) -> Lap:
+    def alone(self, enhancer: Enhancer, decoder: Decoder | None = None) -> Lap:
         """The frame, and nothing beside; the decoder waits for it, as it does once the command has opened its model."""
-        with Decoder(keep=False) as decoder:
-            decoder.wait()
-            return self._run(enhancer, count=1, jobs=1, decoder=decoder)
+        with decoder or Decoder(keep=False) as loaded:
+            loaded.wait()
+            return self._run(enhancer, count=1, jobs=1, decoder=loaded)
 
     def overlapped(self, enhancer: Enhancer) -> float:
         """Seconds a frame of several, read and written beside the network's work."""
@@ -82,8 +81,9 @@ class Course:
     def peak(self, one: Contestant) -> int | None:
         """Bytes of all processes of `qk-run enhance`, in processes of its own."""
         words = ["enhance", str(self.frame), "-o", str(self.folder / "alone"), "--model", str(one.path), "--json"]
-        words += ["--provider", one.asked, "--format", self.format, "--overwrite", "always"]
-        words += ["--threads", str(self.threads)] if self.threads else []
+        words += ["--provider", one.asked, "--format", self.wish.format, "--overwrite", "always"]
+        words += ["--threads", str(self.wish.threads)] if self.wish.threads else []
+        words += ["--max-memory", f"{self.wish.max_memory / 2**20}M"] if self.wish.max_memory else []
         done = watched([sys.executable, "-c", COMMAND, json.dumps(sys.path), *words])
         if done.code:
             raise Failed((done.complained or done.said or "no word").strip().splitlines()[-1])
@@ -94,14 +94,11 @@ def measured_frames(
     opened: Sequence[Contestant],
     frames: Sequence[str | Path],
     *,
-    format: str,  # noqa: A002 (the name of the option)
-    threads: int | None,
+    wish: Wish,
     problems: Problems,
     said: Callable[[str], object],
 ) -> list[dict[str, Any]]:
     """A row for each model and frame; what cannot be made is a problem, and the rest goes on."""
-    wish = Wish(format=format, threads=threads)
-    wish.check()
     if not frames:
         return []
     able: list[tuple[Contestant, Enhancer]] = []
@@ -111,7 +108,7 @@ def measured_frames(
     rows = []
     for frame in map(Path, frames):
         with tempfile.TemporaryDirectory(prefix="qk-bench-") as folder:
-            course = Course(frame, format, Path(folder), threads)
+            course = Course(frame, Path(folder), wish)
             rows += _raced(able, course, problems, said)
     return rows
 
@@ -158,7 +155,7 @@ def _row(
         "path": str(course.frame),
         "height": lap.result.height,
         "width": lap.result.width,
-        "format": course.format,
+        "format": course.wish.format,
         "seconds": {stage: lap.result.seconds[stage] for stage in STAGES},
         "total_s": lap.total,
         "overlapped_s": sorted(beside)[len(beside) // 2] if beside else None,

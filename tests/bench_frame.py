@@ -1,17 +1,22 @@
 """A 4256x2848 frame from file to file: models of ours against the published See-in-the-Dark U-Net in PyTorch.
 
-    python tests/bench_frame.py fast.onnx fast.tflite
+    python tests/bench_frame.py fast.onnx fast.tflite --max-memory 320M
 
-Ours write 16-bit TIFF. Theirs does what the published test script does (Chen et al. 2018): rawpy, the whole frame at
-once through a U-Net of 32 to 512 channels in eager float32, cut to 0 and 1, PNG by Pillow; its second development of
-the same file, for comparison, is left out. Weights are random: they cost the same. All take turns, in one process with
-two threads; memory is that of all processes of a run of its own, two hundred looks a second.
+Ours write 16-bit TIFF, with all the memory there is and with a promise. Theirs does what the published test script
+does (Chen et al. 2018): rawpy, the whole frame at once through a U-Net of 32 to 512 channels in eager float32, cut to
+0 and 1, PNG by Pillow; its second development of the same file, for comparison, is left out. Weights are random: they
+cost the same. All take turns, each in a process of its own with two threads, ready before the clock starts; memory is
+that of all processes of a run of its own, two hundred looks a second.
 """
 
+import argparse
 import dataclasses
+import importlib.util
+import json
 import os
 import resource
 import statistics
+import subprocess
 import sys
 import tempfile
 import time
@@ -23,13 +28,16 @@ import rawpy
 from PIL import Image
 from raw_files import ABOUT, arw, scene
 
+from runtime import session
 from runtime.bench_frames import COPIES, STAGES, Course
 from runtime.bench_models import Problems, opened
 from runtime.bench_table import table
 from runtime.cost import watched
+from runtime.decode import Decoder
 from runtime.doctor import machine
 from runtime.enhancing import Enhancer
 from runtime.job import Wish
+from runtime.memory import parse
 
 THREADS, ROUNDS = 2, 3
 HEIGHT, WIDTH = 2848, 4256
@@ -119,38 +127,91 @@ def published(threads):
     return unet()
 
 
-def race(models, course, network):
-    """Runs of each, in turn: name -> list of (stages, seconds alone, seconds a frame among others, enhanced by)."""
-    problems = Problems()
-    found = opened(models, providers=["cpu"], threads=THREADS, problems=problems, said=lambda words: None)
-    if problems.found:
-        sys.exit(f"error: {problems.found[0]['problem']}")
-    ours = {one.model: (one, Enhancer(one.session, Wish(format=course.format, threads=THREADS))) for one in found}
-    runs = {name: [] for name in [THEIRS, *ours]}
+class Contestant:
+    """One that runs the frame when it is told to, in a process of its own: what others hold is not its memory."""
 
-    def cost(call, *words):
-        """What it gave, its seconds, and those its processes computed: the latter hold on a machine that is busy."""
-        begin, worked = time.perf_counter(), work()
-        made = call(*words)
-        return made, time.perf_counter() - begin, work() - worked
+    def __init__(self, *words):
+        line = [sys.executable, __file__, "--worker", *map(str, words)]
+        self.process = subprocess.Popen(line, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
 
-    for turn in range(ROUNDS):
-        print(f"round {turn + 1} of {ROUNDS}", file=sys.stderr)
-        if network is not None:
-            stages, total, worked = cost(as_published, network, course.frame, course.folder / "theirs.png")
-            runs[THEIRS].append(Run(stages, total, worked, None))
-        for name, (_, enhancer) in ours.items():
-            lap, total, worked = cost(course.alone, enhancer)
-            runs[name].append(Run(lap.result.seconds, total, worked, course.overlapped(enhancer)))
-    peaks = {name: course.peak(one) for name, (one, _) in ours.items()}
-    if network is not None:
-        peaks[THEIRS] = watched([sys.executable, __file__, "--alone", str(course.frame), str(course.folder)]).peak
-    return {name: found for name, found in runs.items() if found}, peaks
+    def run(self):
+        """One frame, and what it took."""
+        self.process.stdin.write("go\n")
+        self.process.stdin.flush()
+        line = self.process.stdout.readline()
+        if not line:
+            sys.exit("error: a contestant died, see above")
+        return Run(**json.loads(line))
+
+    def end(self):
+        """No more frames."""
+        self.process.stdin.close()
+        self.process.wait()
+
+
+def serve(once):
+    """A contestant's side: a line of JSON for every line that is read."""
+    for _ in sys.stdin:
+        print(json.dumps(once()._asdict()), flush=True)
+
+
+def cost(call, *words):
+    """What it gave, its seconds, and those its processes computed: the latter hold on a machine that is busy."""
+    begin, worked = time.perf_counter(), work()
+    made = call(*words)
+    return made, time.perf_counter() - begin, work() - worked
 
 
 def work():
     """Seconds that this process and those it has ended have computed, on all cores together."""
     return sum(sum(resource.getrusage(who)[:2]) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+
+
+def theirs(frame, folder):
+    """The published network as a contestant."""
+    network = published(THREADS)
+    serve(lambda: Run(*cost(as_published, network, frame, folder / "theirs.png"), None))
+
+
+def ours(model, most, frame, folder):
+    """One of ours."""
+    course = Course(frame, folder, Wish(format="tiff", threads=THREADS, max_memory=most))
+    enhancer = Enhancer(session.open(model, provider="cpu", threads=THREADS), course.wish)
+
+    def once():
+        with Decoder(keep=False) as decoder:
+            decoder.wait()
+            lap, total, worked = cost(course.alone, enhancer, decoder)
+        return Run(lap.result.seconds, total, worked, course.overlapped(enhancer) if most is None else None)
+
+    serve(once)
+
+
+def peak(model, most, frame, folder):
+    """Bytes of all processes of the command, in processes of its own."""
+    course = Course(frame, folder, Wish(format="tiff", threads=THREADS, max_memory=most))
+    problems = Problems()
+    (one,) = opened([model], providers=["cpu"], threads=THREADS, problems=problems, said=lambda words: None)
+    return course.peak(one)
+
+
+def race(models, frame, folder, promise, *, against):
+    """Runs of each, in turn: name -> list of `Run`; and name -> bytes."""
+    kinds = [(model, most) for most in ([None, promise] if promise else [None]) for model in models]
+    names = [Path(model).name + (f", {most >> 20} MiB promised" if most else "") for model, most in kinds]
+    there = {THEIRS: Contestant(frame, folder)} if against else {}
+    there |= {name: Contestant(frame, folder, *kind) for name, kind in zip(names, kinds, strict=True)}
+    runs = {name: [] for name in there}
+    for turn in range(ROUNDS):
+        print(f"round {turn + 1} of {ROUNDS}", file=sys.stderr)
+        for name, contestant in there.items():
+            runs[name].append(contestant.run())
+    for contestant in there.values():
+        contestant.end()
+    peaks = {name: peak(*kind, frame, folder) for name, kind in zip(names, kinds, strict=True)}
+    if against:
+        peaks[THEIRS] = watched([sys.executable, __file__, "--alone", str(frame), str(folder)]).peak
+    return runs, peaks
 
 
 def middle(values):
@@ -181,18 +242,18 @@ def in_words(runs, peaks):
     return rows
 
 
-def main(models):
+def main(models, promise):
     """One table: stages, the whole, how many times as fast as the published one, memory."""
-    here, network = machine(), published(THREADS)
+    here, against = machine(), importlib.util.find_spec("torch") is not None
     print(f"{here.processor}, {here.cores} cores, {THREADS} threads, {time.strftime('%Y-%m-%d')}, {WIDTH}x{HEIGHT}")
     print(f"load average before: {os.getloadavg()[0]:.1f}; median of {ROUNDS} rounds, seconds")
-    if network is None:
+    if not against:
         print("PyTorch is not installed, so there is nothing to compare with: pip install torch")
     with tempfile.TemporaryDirectory() as name:
         frame = Path(name) / "night.ARW"
         upright = dataclasses.replace(ABOUT, orientation=1)  # the published script does not turn pictures
         arw(frame, scene(HEIGHT, WIDTH, light=(0.003, 0.005, 0.002)), about=upright)
-        runs, peaks = race(models, Course(frame, "tiff", Path(name), THREADS), network)
+        runs, peaks = race(models, frame, Path(name), promise, against=against)
     rows = in_words(runs, peaks)
     print()
     print("\n".join(table({key: lambda row, key=key: row[key] for key in rows[0]}, rows)))
@@ -203,7 +264,16 @@ def main(models):
 if __name__ == "__main__":
     if sys.argv[1:2] == ["--alone"]:
         as_published(published(THREADS), Path(sys.argv[2]), Path(sys.argv[3]) / "alone.png")
-    elif len(sys.argv) > 1:
-        main(sys.argv[1:])
-    else:
-        sys.exit("usage: python tests/bench_frame.py MODEL...")
+        sys.exit()
+    if sys.argv[1:2] == ["--worker"]:
+        frame, folder, *kind = sys.argv[2:]
+        if kind:
+            ours(kind[0], None if kind[1] == "None" else int(kind[1]), Path(frame), Path(folder))
+        else:
+            theirs(Path(frame), Path(folder))
+        sys.exit()
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("models", nargs="+", metavar="MODEL")
+    parser.add_argument("--max-memory", type=parse, metavar="SIZE", help="a promise to be tried as well, such as 320M")
+    asked = parser.parse_args()
+    main(asked.models, asked.max_memory)

@@ -39,7 +39,7 @@ def main(network: tuple[str, ...], options: tuple[str, ...], as_json: bool, as_m
         for each in rows:
             click.echo(json.dumps(each.as_dict()))
     elif as_markdown:
-        click.echo(markdown(rows))
+        click.echo(markdown(rows), nl=False)
     else:
         _print(rows)
 

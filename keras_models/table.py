@@ -8,6 +8,7 @@ from typing import Any
 from keras_models.counting import macs, parameters, peak_activations
 from keras_models.zoo import build, find
 from runtime.contract import Contract, Option
+from runtime.tabular import as_markdown
 
 __all__ = ["TEXT", "Row", "markdown", "row"]
 
@@ -104,6 +105,5 @@ def _packed(contract: Contract, height: int, width: int) -> tuple[int, int]:
 def markdown(rows: list[Row]) -> str:
     """The table for a README."""
     cells = [{**row.nature(), **row.cost()} for row in rows]
-    lines = [list(cells[0]), ["---:" if head in cells[0].keys() - TEXT else "---" for head in cells[0]]]
-    lines += [list(row.values()) for row in cells]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+    heads = list(cells[0])
+    return as_markdown(heads, [list(row.values()) for row in cells], words=len(TEXT & set(heads)))

@@ -222,7 +222,7 @@ def _band(wholes: Cells, pieces: Cells, at: int, columns: int) -> Cells:
 
 def _table(rows: Sequence[Row]) -> str:
     """The figures, for people."""
-    from quant.tabular import as_markdown
+    from runtime.tabular import as_markdown
 
     def cell(value: float | None, form: str, *, unit: float = 1) -> str:
         return "" if value is None else format(value / unit, form)

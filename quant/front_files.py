@@ -9,9 +9,9 @@ from pathlib import Path
 from quant.front import Point
 from quant.mixed import Found
 from quant.sensitivity import Kernel
-from quant.tabular import as_csv, as_markdown
 from runtime.atomic import writing
 from runtime.plot import Mark, Series, scatter
+from runtime.tabular import as_csv, as_markdown
 
 __all__ = ["FRONT", "write_front"]
 

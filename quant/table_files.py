@@ -7,11 +7,11 @@ import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from quant.tabular import as_csv
-from quant.tabular import as_markdown as text_of
 from runtime.atomic import writing
 from runtime.doctor import machine
 from runtime.plot import Mark, Series, scatter
+from runtime.tabular import as_csv
+from runtime.tabular import as_markdown as text_of
 
 __all__ = ["Row", "as_markdown", "write_table"]
 

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from runtime.bench_frames import COPIES, STAGES
+from runtime.tabular import aligned
 
 __all__ = ["lines", "table"]
 
@@ -31,20 +32,9 @@ def lines(report: Mapping[str, Any]) -> list[str]:
 
 
 def table(columns: Mapping[str, Cell], rows: Sequence[Row]) -> list[str]:
-    """Rows under heads; the first columns that hold words stand left, numbers right."""
+    """Rows under heads; the first columns, which hold words, stand left, numbers right."""
     cells = [[cell(row) for cell in columns.values()] for row in rows]
-    widths = [max(map(len, column)) for column in zip(columns, *cells, strict=True)]
-    left = [name in WORDS for name in columns]
-
-    def line(values: Sequence[str]) -> str:
-        padded = (
-            value.ljust(width) if words else value.rjust(width)
-            for value, width, words in zip(values, widths, left, strict=True)
-        )
-        return f"| {' | '.join(padded)} |"
-
-    rule = ["-" * width if words else "-" * (width - 1) + ":" for width, words in zip(widths, left, strict=True)]
-    return [line(list(columns)), line(rule), *map(line, cells)]
+    return aligned(list(columns), cells, words=len(WORDS & columns.keys())).splitlines()
 
 
 def _meanings(rows: Sequence[Row]) -> list[str]:

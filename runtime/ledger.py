@@ -14,6 +14,7 @@ from types import TracebackType
 from typing import Any
 
 from runtime.errors import Busy, FileError
+from runtime.lock import taken
 
 __all__ = ["Ledger"]
 
@@ -36,7 +37,7 @@ class Ledger:
         except OSError as error:
             remedy = "choose a folder with room and the right to write"
             raise FileError(self.folder, f"cannot be written to ({error.strerror})", remedy) from None
-        if not _taken(self._lock):
+        if not taken(self._lock):
             os.close(self._lock)
             raise Busy(self.folder, "is being written to by another run", "wait for it, or choose another folder")
         for left in self.folder.rglob(".*.part"):
@@ -90,16 +91,3 @@ def _lines(path: Path) -> dict[str, dict[str, Any]]:
             record = json.loads(line)
             found[str(record["output"])] = dict(record)
     return found
-
-
-def _taken(lock: int) -> bool:
-    """Whether the lock could be had; where there are no such locks, everyone has it."""
-    try:
-        import fcntl
-    except ImportError:
-        return True
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        return False
-    return True

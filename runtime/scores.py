@@ -16,7 +16,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, Any
 
-from runtime.errors import FileError, UnreadableFile
+from runtime.errors import Busy, FileError, UnreadableFile
+from runtime.lock import taken
 from runtime.measure import Mean
 from runtime.pairing import Pair
 
@@ -55,6 +56,10 @@ class Scores:
             with self._in_words(self.path):
                 self.path.parent.mkdir(parents=True, exist_ok=True)
                 self._file = self.path.open("a+b")
+            if not taken(self._file.fileno()):
+                self._file.close()
+                raise Busy(self.path, "is being written to by another run", "wait for it, or name another file")
+            with self._in_words(self.path):
                 self._places = dict(_places(self._file))
         return self
 

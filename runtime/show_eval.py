@@ -16,8 +16,9 @@ from runtime.measure import Mean
 from runtime.memory import parse
 from runtime.pairing import Pairs, paired
 from runtime.scores import Summary
+from runtime.tabular import aligned
 
-__all__ = ["evaluate_all", "plain", "rows_of"]
+__all__ = ["evaluate_all", "rows_of"]
 
 HEAD = ("model", "light", "PSNR, dB", "SSIM", "MSE", "n", "s a frame")
 INTERRUPTED = "error: interrupted: run the same line again to go on"
@@ -82,7 +83,8 @@ def _show(summaries: list[Summary], *, as_json: bool) -> None:
         for summary in summaries:
             click.echo(json.dumps(summary.as_dict()))
         return
-    click.echo("\n" + plain([row for summary in summaries for row in rows_of(summary)]))
+    rows = [row for summary in summaries for row in rows_of(summary)]
+    click.echo("\n" + aligned(HEAD, rows, words=2), nl=False)
 
 
 def rows_of(summary: Summary) -> list[tuple[str, ...]]:
@@ -96,14 +98,6 @@ def rows_of(summary: Summary) -> list[tuple[str, ...]]:
         count = f"{summary.count}" + (f", {summary.failed} failed" if summary.failed else "")
         rows.append((summary.model, shown, *cells, count, _told(summary.seconds, "{:.2f}", interval=False)))
     return rows
-
-
-def plain(rows: Sequence[Sequence[str]]) -> str:
-    """The table as text: columns as wide as they must be."""
-    every = [HEAD, *rows]
-    widths = [max(len(row[i]) for row in every) for i in range(len(HEAD))]
-    lines = ("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in every)
-    return "\n".join(lines)
 
 
 def _told(mean: Mean, form: str, *, interval: bool = True) -> str:

@@ -6,7 +6,7 @@ import signal
 
 import pytest
 
-from runtime.errors import FileError, UnreadableFile
+from runtime.errors import Busy, FileError, UnreadableFile
 from runtime.pairing import Pair
 from runtime.scores import FIGURES, Scores, Summary, key_of
 
@@ -22,6 +22,14 @@ def pair(folder):
     for name in ("a.dng", "a.tif"):
         (folder / name).write_bytes(b"12345")
     return Pair(name="a", dark=folder / "a.dng", clean=folder / "a.tif", ratio=10.0)
+
+
+def test_two_runs_never_write_to_one_file(tmp_path):
+    path = tmp_path / "s.jsonl"
+    with Scores(path), pytest.raises(Busy, match="another run"), Scores(path):
+        pass
+    with Scores(path) as scores:  # whoever held it is gone
+        scores.add("a", line())
 
 
 def test_lines_are_found_again_by_this_run_and_the_next(tmp_path):

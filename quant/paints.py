@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
+from runtime import srgb
+
 __all__ = [
     "city",
     "clouds",
@@ -52,7 +54,7 @@ PAPER, INK = "#f1ebdc", "#26221f"
 def light(code: str) -> Array:
     """A display's colour, written #rrggbb, as linear light."""
     shown = np.array([int(code[at : at + 2], 16) for at in (1, 3, 5)]) / 255
-    return np.where(shown <= 0.04045, shown / 12.92, ((shown + 0.055) / 1.055) ** 2.4).astype(np.float32)
+    return srgb.light(shown).astype(np.float32)
 
 
 def one(code: str) -> Array:

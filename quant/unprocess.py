@@ -11,11 +11,11 @@ from typing import Any
 import numpy as np
 
 from quant.camera import Camera
+from runtime import srgb
 
 __all__ = [
     "camera_to_rgb",
     "dulled",
-    "encoded",
     "gained",
     "light",
     "mosaic",
@@ -49,12 +49,12 @@ def light(picture: Array) -> Array:
         raise ValueError(f"a picture is (height, width, 3), not {picture.shape}")
     levels = np.iinfo(picture.dtype).max if picture.dtype.kind == "u" else 1
     values = np.clip(picture.transpose(2, 0, 1).astype(np.float32) / np.float32(levels), 0, 1)
-    return encoded(dulled(values), inverse=True)
+    return srgb.light(dulled(values))
 
 
 def shown(rgb: Array) -> Array:
     """Linear sRGB (3, h, w) as a display's picture (h, w, 3)."""
-    return np.ascontiguousarray(toned(encoded(np.clip(rgb, 0, 1))).transpose(1, 2, 0))
+    return np.ascontiguousarray(toned(srgb.shown(np.clip(rgb, 0, 1))).transpose(1, 2, 0))
 
 
 def toned(values: Array) -> Array:
@@ -65,14 +65,6 @@ def toned(values: Array) -> Array:
 def dulled(values: Array) -> Array:
     """The tone curve undone."""
     return np.float32(0.5) - np.sin(np.arcsin(1 - 2 * values) / 3)
-
-
-def encoded(values: Array, *, inverse: bool = False) -> Array:
-    """The sRGB curve, from light to levels; or from levels to light."""
-    if inverse:
-        return np.where(values <= 0.04045, values / 12.92, ((values + 0.055) / 1.055) ** 2.4).astype(np.float32)
-    curve = 1.055 * np.maximum(values, 1e-9) ** (1 / 2.4) - 0.055
-    return np.where(values <= 0.0031308, 12.92 * values, curve).astype(np.float32)
 
 
 def rgb_to_camera(rgb: Array, camera: Camera) -> Array:

@@ -16,6 +16,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from runtime import srgb
 from runtime.contract import Contract
 from runtime.pack import GRIDS
 from runtime.raw import Raw
@@ -189,8 +190,7 @@ def _curve() -> Array:
     are within one level this way.
     """
     light = (np.arange(TOP + 1) / TOP) ** 2
-    shown = np.where(light <= 0.0031308, 12.92 * light, 1.055 * light ** (1 / 2.4) - 0.055)
-    return np.asarray(shown * TOP + 0.5).astype(np.uint16)
+    return np.asarray(srgb.shown(light) * TOP + 0.5).astype(np.uint16)
 
 
 def _place(look: Look, name: str) -> tuple[float, float]:

@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from runtime import tiff
+from runtime import srgb, tiff
 from runtime.atomic import writing
 from runtime.exif import write as exif_block
 from runtime.icc import SRGB2XYZ
@@ -109,5 +109,4 @@ def _light(levels: Array) -> Array:
 def _straight() -> Array:
     """The light, in 65536 levels, of every level of the sRGB curve."""
     shown = np.arange(TOP + 1) / TOP
-    light = np.where(shown <= 0.04045, shown / 12.92, ((shown + 0.055) / 1.055) ** 2.4)
-    return np.asarray(light * TOP + 0.5).astype(np.uint16)
+    return np.asarray(srgb.light(shown) * TOP + 0.5).astype(np.uint16)

@@ -12,6 +12,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from runtime import srgb
 from runtime.bands import Bands
 from runtime.clean import CAMERA_LINEAR, Reference
 from runtime.develop import Look, develop
@@ -86,4 +87,4 @@ def _planes(picture: Array) -> Array:
 def _straight() -> Array:
     """The light, 0 to 1, of every level of the sRGB curve in 16 bits."""
     shown = np.arange(TOP + 1) / TOP
-    return np.where(shown <= 0.04045, shown / 12.92, ((shown + 0.055) / 1.055) ** 2.4)
+    return srgb.light(shown)

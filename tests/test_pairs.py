@@ -10,8 +10,7 @@ from quant.camera import plain
 from quant.noise import Gaussian, Sensor
 from quant.pairs import AnyCamera, Listed, Pairs, Sample, Shot
 from quant.scenes import Leaves
-from quant.unprocess import encoded
-from runtime import pack
+from runtime import pack, srgb
 from runtime.develop import develop, look
 from runtime.errors import BadOption, BadSize
 from runtime.raw import About, Raw
@@ -122,7 +121,7 @@ def test_a_displays_target_is_the_clean_frame_developed():
         assert np.abs(y - shown / 65535).max() < ONE_LEVEL
         gains = np.array(raw.wb, np.float64).reshape(3, 1, 1)
         rgb = np.tensordot(np.array(raw.cam2rgb), np.clip(sample.colours * gains, 0, 1), 1)
-        by_the_book = encoded(np.clip(rgb, 0, 1)).transpose(1, 2, 0)
+        by_the_book = srgb.shown(np.clip(rgb, 0, 1)).transpose(1, 2, 0)
         assert np.abs(y - by_the_book).max() < 2 * ONE_LEVEL
         assert np.abs(y - sample.colours.transpose(1, 2, 0)).max() > 100 * ONE_LEVEL
 

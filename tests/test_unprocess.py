@@ -8,7 +8,6 @@ from quant.noise import Gaussian, Sensor
 from quant.unprocess import (
     camera_to_rgb,
     dulled,
-    encoded,
     gained,
     light,
     mosaic,
@@ -38,12 +37,6 @@ def test_a_tone_curve_undone_is_undone():
     assert np.abs(dulled(toned(VALUES)) - VALUES).max() < FLAT
     assert np.abs(toned(VALUES) - VALUES).max() > 0.09
     assert (np.diff(dulled(VALUES)) > 0).all()
-
-
-def test_an_encoding_undone_is_undone():
-    assert np.abs(encoded(encoded(VALUES, inverse=True)) - VALUES).max() < ROUNDING
-    assert np.abs(encoded(encoded(VALUES), inverse=True) - VALUES).max() < ROUNDING
-    assert encoded(np.float32([0.5])) == pytest.approx(0.7354, abs=1e-4)  # IEC 61966-2-1
 
 
 def test_a_matrix_undone_is_undone_and_white_stays_white(rng):

@@ -11,6 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from keras_models.parents import located
 from keras_models.zoo import build
 from runtime.arrays import read_arrays
 from runtime.atomic import writing
@@ -39,7 +40,8 @@ def save(model: tf_keras.Model, contract: Contract, path: str | Path) -> Contrac
 
 
 def load(path: str | Path) -> tuple[tf_keras.Model, Contract]:
-    """Build the network that a file's contract names, and fill it."""
+    """Build the network that the contract of a file, or of a model that ships, names; and fill it."""
+    path = located(path)
     contract, arrays = read(path)
     try:
         model, _ = build(contract.network, **contract.options)

@@ -18,6 +18,7 @@ from quant.losses import loss
 from quant.precision import available, halved
 from quant.recipe import Fit, Recipe
 from quant.schemes import bring_back
+from quant.silent import silent
 from quant.sources import Part, Source, require_suits, source
 from quant.watch import Watch
 from quant.workers import ALONE, Team
@@ -87,6 +88,8 @@ class Learning:
                 diary.note(step.number, step.loss, found)
                 if step.score is not None:
                     diary.picture(step.number, patches(model, held, self.contract))
+                    if layers := silent(model, held[0][:SHOWN]):
+                        self.watch.fell_silent(folder.name, step.number, layers)
                 found.clear()
                 self.watch.step(folder.name, step)
 

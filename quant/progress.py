@@ -35,6 +35,12 @@ class _Bars(Watch):
         of = self.recipe.fine_tune if part == "fine" else self.recipe.fit
         self._show(part, f"{self.recipe.name}, {part}  loss {step.loss:.4f}", step.number + 1, of.steps)
 
+    def fell_silent(self, part: str, number: int, layers: list[str]) -> None:
+        """After that step nothing comes out of these layers any more."""
+        told = f"{self.recipe.name}, {part}: after step {number + 1} nothing comes out of {', '.join(layers)} any more"
+        cure = "begin again with a lower rate, a longer warm-up or leaky-relu"
+        self.bars.console.print(f"{told}: {cure}", highlight=False)
+
     def decoded(self, done: int, of: int) -> None:
         """So many scenes of a data set are decoded."""
         self._show("data", "scenes decoded", done, of)

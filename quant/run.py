@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from export.parity import Parity
+from keras_models import parents
 from quant.recipe import Recipe, from_json, to_json
 from runtime.atomic import writing
 from runtime.errors import BadRecipe, FileError, UnreadableFile
@@ -80,10 +81,12 @@ def finished(out: Path, recipe: Recipe) -> bool:
 
 
 def master(run: str, *, beside: Path) -> Path:
-    """The float weights of a finished run: a folder, or the name of one beside this run's own."""
+    """The float weights of a finished run, a folder or the name of one beside this run's own; or those that ship."""
     for folder in (Path(run), beside.parent / run):
         if (folder / RESULT).is_file() and (folder / MASTER).is_file():
             return folder / MASTER
+    if run in parents.NAMES:
+        return parents.located(run)
     wanted, name = beside.parent / run, Path(run).name  # a run's folder is named as its recipe, unless told otherwise
     raise UnreadableFile(wanted, "is no finished run", f"train {name!r} first: qk-train {name} --out {wanted}")
 

@@ -12,12 +12,13 @@ import keras_models
 from export.parity import Parity
 from export.round_kernels import round_kernels
 from export.write import described, write
+from keras_models import parents
 from keras_models.lowered import Lowered
 from keras_models.plain_file import save_plain
 from quant.data import described as learnt_from
 from quant.learn import FIRST, LAST, Learning
 from quant.precision import available
-from quant.recipe import Float, Recipe
+from quant.recipe import Float, Recipe, read
 from quant.run import MASTER, Result, claim, finish, master, recipe_of
 from quant.schemes import bring_back, lower, quantize, wanted
 from quant.sources import meant
@@ -78,9 +79,9 @@ def _before(recipe: Recipe, out: Path) -> int:
     """How many steps the weights had seen that the run began with."""
     if recipe.warm_start is None:
         return 0
-    folder = master(recipe.warm_start, beside=out).parent
-    other = recipe_of(folder)
-    return 0 if other is None else _before(other, folder) + other.fit.steps + other.fine_tune.steps
+    path = master(recipe.warm_start, beside=out)
+    other = read(f"shipped/{path.stem}") if path.parent == parents.FOLDER else recipe_of(path.parent)
+    return 0 if other is None else _before(other, path.parent) + other.fit.steps + other.fine_tune.steps
 
 
 def _told(contract: Contract, recipe: Recipe, figures: dict[str, dict[str, float]], *, before: int) -> Contract:

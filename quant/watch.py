@@ -13,6 +13,9 @@ class Watch:
     def step(self, part: str, step: Step) -> None:
         """A step of a fit was done."""
 
+    def fell_silent(self, part: str, number: int, layers: list[str]) -> None:
+        """After that step nothing comes out of these layers any more."""
+
     def decoded(self, done: int, of: int) -> None:
         """So many scenes of a data set are decoded."""
 

@@ -27,6 +27,7 @@ from quant.recipe import (
 )
 from quant.run import finished
 from quant.train import train
+from quant.watch import Watch
 from runtime.errors import BadOption, FileError, UnknownName, UnreadableFile
 
 FEW = Fit(steps=3, batch=2, size=32, checkpoint_every=2, validate_every=2)
@@ -83,6 +84,22 @@ def test_every_scheme_trains_exports_within_parity_and_runs(scheme, tmp_path):
         made = opened.run(np.full((4, 32, 48), 0.3, np.float32))
         assert made.shape == (3, 64, 96)
         assert np.isfinite(made).all()
+
+
+@pytest.mark.usefixtures("eagerly")
+def test_who_watches_is_told_of_a_layer_that_fell_silent(tmp_path):
+    seen = []
+
+    class Told(Watch):
+        def fell_silent(self, part, number, layers):
+            seen.append((part, number, layers))
+
+    train(recipe(), out=tmp_path / "fine", watch=Told())
+    assert seen == []
+    violent = replace(FEW, optimizer="adam", rate=1.0, steps=6, validate_every=6)
+    train(recipe(fit=violent), out=tmp_path / "died", watch=Told())
+    assert [told[:2] for told in seen] == [("float", 5)]
+    assert set(seen[0][2]) <= {layer.name for layer in keras_models.load(tmp_path / "died" / "master.npz")[0].layers}
 
 
 def test_a_run_goes_on_where_it_stands_and_keeps_to_its_recipe(tmp_path):

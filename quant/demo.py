@@ -103,8 +103,8 @@ def demo(
     """Everything that `make demo` does; returns what it prints."""
     models = _apart(models or NAMES)
     rows: list[Row] = []
-    for exposure in _exposures(photo, raw, ratios, size=size, model=models[0], tell=tell):
-        folder = out / f"x{exposure.ratio:.4g}"
+    for exposure in _exposures(photo, raw, ratios, size=size, models=models, tell=tell):
+        folder = out / f"x{exposure.ratio:.10g}"  # two that are close are two
         rows += _shown(exposure, folder, models, tell)
     return rows
 
@@ -118,7 +118,13 @@ def _apart(models: Sequence[str]) -> list[str]:
 
 
 def _exposures(
-    photo: Path | None, raw: Path | None, ratios: Sequence[float], *, size: tuple[int, int], model: str, tell: Tell
+    photo: Path | None,
+    raw: Path | None,
+    ratios: Sequence[float],
+    *,
+    size: tuple[int, int],
+    models: Sequence[str],
+    tell: Tell,
 ) -> list[Exposure]:
     """The frames that were asked for."""
     from quant.exposures import opened, photograph, taken
@@ -126,11 +132,12 @@ def _exposures(
 
     if photo is not None and raw is not None:
         raise BadOption("--photo", str(photo), "it without --raw, or --raw alone")
-    contract = open_model(model).contract
+    contracts = {model: open_model(model).contract for model in models}
     if raw is not None:
-        return [opened(raw, ratio=ratio, contract=contract) for ratio in ratios or (None,)]
-    if too_dark := [ratio for ratio in ratios if not ratio <= contract.ratio_max]:  # NaN is no ratio either
-        raise BadOption("--ratio", too_dark[0], f"1 to {contract.ratio_max:g}, what {Path(model).name} is made for")
+        return [opened(raw, ratio=ratio, contract=contracts[models[0]]) for ratio in dict.fromkeys(ratios) or (None,)]
+    for model, contract in contracts.items():
+        if too_dark := [ratio for ratio in ratios if not ratio <= contract.ratio_max]:  # NaN is no ratio either
+            raise BadOption("--ratio", too_dark[0], f"1 to {contract.ratio_max:g}, what {Path(model).name} is made for")
     if photo is not None:
         scene = photograph(photo)
     else:
@@ -138,7 +145,7 @@ def _exposures(
 
         tell("drawing a desk by a window at night")
         scene = night(*size).transpose(2, 0, 1)
-    return [taken(scene, ratio=ratio) for ratio in ratios or RATIOS]
+    return [taken(scene, ratio=ratio) for ratio in dict.fromkeys(ratios) or RATIOS]
 
 
 def _shown(exposure: Exposure, folder: Path, models: Sequence[str], tell: Tell) -> list[Row]:

@@ -28,6 +28,7 @@ Space = Literal["camera-linear", "srgb"]
 CAMERA_LINEAR: Space = "camera-linear"
 PICTURES = (".tif", ".tiff", ".png")
 CHANNELS = 3
+ORIENTATION = 274  # TIFF's tag
 EIGHT = 257  # a level of 8 bits in levels of 16
 AGAIN = "copy it again"
 SAVE = "save it as a TIFF of red, green and blue in 16 bits, without compression"
@@ -131,6 +132,8 @@ class _Tiff:
         plain = page.photometric == tifffile.PHOTOMETRIC.RGB and page.planarconfig == tifffile.PLANARCONFIG.CONTIG
         if not plain or page.is_tiled or page.dtype not in (np.uint8, np.uint16) or page.shape[2:] != (CHANNELS,):
             raise UnreadableFile(path, f"is a TIFF of another kind ({page.dtype} {page.shape})", SAVE)
+        if (turn := page.tags.get(ORIENTATION)) is not None and turn.value != 1:
+            raise UnreadableFile(path, f"is to be turned for looking (orientation {turn.value})", "save it as it lies")
         self._page, (self.height, self.width) = page, page.shape[:2]
         self.space: Space = CAMERA_LINEAR if description.startswith(CAMERA_LINEAR) else "srgb"
         self._strip: tuple[int, Array] | None = None

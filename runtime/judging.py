@@ -13,6 +13,8 @@ from runtime.command import Command
 
 __all__ = ["bench", "evaluate", "report", "survey"]
 
+SIDE = 2048  # pixels of a picture in a survey, at most
+
 
 @click.command("eval", cls=Command)
 @click.option("--pairs", required=True, help="Folder of pairs: dark and clean in it, or short and long.")
@@ -122,7 +124,7 @@ def report(evals: tuple[Path, ...], benches: tuple[Path, ...], pictures: Path | 
 @click.argument("paths", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="DIR | --rank RESULT...")
 @click.option("-o", "--out", type=click.Path(path_type=Path), help="The page, survey.html; a ranking's .json or .svg.")
 @click.option("--trials", type=click.IntRange(1), help="Comparisons for each judge; 60, or all there are.")
-@click.option("--side", type=click.IntRange(64, 8192), default=2048, show_default=True, help="Longest side, in pixels.")
+@click.option("--side", type=click.IntRange(64, 8192), help=f"Longest side, in pixels; {SIDE} by default.")
 @click.option(
     "--seed", type=click.IntRange(0), help="Makes the same again; a judge who knows it could tell who is who."
 )
@@ -142,13 +144,13 @@ def survey(paths: tuple[Path, ...], ranks: bool, out: Path | None, as_json: bool
     """
     from runtime.errors import BadOption
 
-    asked = {f"--{name}" for name in ("trials", "key") if options[name] is not None}
-    for name in asked & ({"--trials"} if ranks else {"--key"}):
+    asked = {f"--{name}" for name in ("trials", "side", "key") if options[name] is not None}
+    for name in sorted(asked & ({"--trials", "--side"} if ranks else {"--key"})):
         raise BadOption(name, str(options[name[2:]]), "it without --rank" if ranks else "it with --rank")
     if ranks:
         _rank(paths, out=out, key=options["key"], seed=options["seed"], as_json=as_json)
     else:
-        wanted = {name: options[name] for name in ("trials", "side", "seed")}
+        wanted = {name: options[name] for name in ("trials", "seed")} | {"side": options["side"] or SIDE}
         _ask(paths, out=out or Path("survey.html"), as_json=as_json, **wanted)
 
 

@@ -12,12 +12,14 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import IO
 
 import numpy as np
 
-from runtime.errors import SetupError, UnreadableFile
+from runtime.errors import FileError, SetupError, UnreadableFile
 from runtime.unpack import unpack
 
 __all__ = ["developed", "serve"]
@@ -27,6 +29,7 @@ ENVIRONMENT = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
 MOST_MEMORY = 6 << 30  # 24 megapixels of X-Trans take 1
 AGAIN = "copy it from the card again, or leave the pair out"
 LONGEST = 4096  # of the first line
+FULL = 28  # the child's exit code if what it wrote to is
 
 
 def developed(path: str | Path, file: IO[bytes], *, timeout: float = 300.0) -> tuple[int, int, int]:
@@ -58,6 +61,10 @@ def developed(path: str | Path, file: IO[bytes], *, timeout: float = 300.0) -> t
         height, width, why = 0, 0, ended
     if why.startswith(("ImportError", "ModuleNotFoundError")):
         raise SetupError(f"rawpy cannot be loaded ({why})", "pip install --force-reinstall rawpy")
+    if done.returncode == FULL:
+        raise FileError(
+            tempfile.gettempdir(), f"has no room for {Path(path).name} developed", "set TMPDIR to another folder"
+        )
     if why or done.returncode:
         raise UnreadableFile(path, f"cannot be developed ({why or ended})", AGAIN)
     return height, width, len(head)
@@ -72,7 +79,7 @@ def serve(path: str) -> None:
         import resource
 
         resource.setrlimit(resource.RLIMIT_AS, (MOST_MEMORY, resource.getrlimit(resource.RLIMIT_AS)[1]))
-    with os.fdopen(results, "wb") as answer:
+    with _or_full(), os.fdopen(results, "wb") as answer:
         try:
             with contextlib.ExitStack() as stack:
                 raw, _ = unpack(os.fsdecode(bytes.fromhex(path)), stack)
@@ -83,3 +90,12 @@ def serve(path: str) -> None:
             return
         answer.write(json.dumps([*picture.shape[:2], ""]).encode() + b"\n")
         answer.write(np.ascontiguousarray(picture, "<u2").data.cast("B"))
+
+
+@contextlib.contextmanager
+def _or_full() -> Iterator[None]:
+    """End with a code that tells, if an answer cannot be written."""
+    try:
+        yield
+    except OSError:
+        os._exit(FULL)

@@ -22,6 +22,7 @@ __all__ = ["PngRows", "unfiltered"]
 Array = np.ndarray[Any, Any]
 ROWS = 64  # undone side by side
 INPUT = 2**16  # deflated bytes at a time
+DENSEST = 1032  # bytes that one deflated byte can stand for
 COLOUR = 2  # red, green and blue
 LEFT, ABOVE, MEAN, PAETH = 1, 2, 3, 4
 SAVE = "save it as a PNG of red, green and blue in 16 bits, not interlaced"
@@ -43,6 +44,8 @@ class PngRows:
             raise UnreadableFile(path, f"is a PNG of another kind (colour type {kind}, {bits} bits)", SAVE)
         self._exactly(4)
         self._step = 3 * bits // 8
+        if (self.width * self._step + 1) * self.height > DENSEST * _size(file):
+            raise self._damaged()  # before memory is taken for what no such file can hold
         self._inflate = zlib.decompressobj()
         self._left = self._sum = 0  # bytes of this IDAT chunk, and the checksum of those before
         self._above: Array = np.zeros(self.width * self._step, np.uint8)
@@ -123,6 +126,14 @@ class PngRows:
 
     def _damaged(self) -> UnreadableFile:
         return UnreadableFile(self.path, "is cut short or damaged", AGAIN)
+
+
+def _size(file: IO[bytes]) -> int:
+    """Bytes of the whole file, which is left where it was."""
+    here = file.tell()
+    size = file.seek(0, 2)
+    file.seek(here)
+    return size
 
 
 def unfiltered(lines: Array, filters: Array, *, above: Array, step: int, path: str | Path) -> Array:

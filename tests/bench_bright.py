@@ -216,7 +216,7 @@ def main():
     """A table, and a sentence on what was harmed."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", action="append", required=True, help="a model file")
-    folder = Path(os.environ.get("QK_DATA", "../shared/data")) / "raw"
+    folder = Path(os.environ.get("QK_DATA", "data")) / "raw"
     parser.add_argument("--data", default=folder, type=Path, help="folder of RAW files (%(default)s)")
     parser.add_argument("--side", default=1024, type=int, help="of the middle that is judged (%(default)s)")
     parser.add_argument("--out", type=Path, help="write a strip of each file there: LibRaw, then the models in order")

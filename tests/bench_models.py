@@ -270,7 +270,7 @@ def arguments():
     """What is asked for."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", action="append", required=True, help="a model file; the first is the float parent")
-    folder = Path(os.environ.get("QK_DATA", "../shared/data")) / "photos"
+    folder = Path(os.environ.get("QK_DATA", "data")) / "photos"
     parser.add_argument("--data", default=folder, help="folder of photographs (%(default)s)")
     parser.add_argument("--photos", default="11.png 12.png", type=str.split, help="not trained on (%(default)s)")
     parser.add_argument("--frames", default=24, type=int, help="at each ratio (%(default)s)")

@@ -79,6 +79,9 @@ def test_what_is_no_such_picture_is_refused_in_words(tmp_path):
     for name in ("grey", "four", "float", "tiles"):
         with pytest.raises(UnreadableFile, match="16 bits"):
             whole(tmp_path / f"{name}.tif")
+    tifffile.imwrite(tmp_path / "turned.tif", seen, photometric="rgb", extratags=[(274, 3, 1, 6, True)])
+    with pytest.raises(UnreadableFile, match="orientation 6"):
+        whole(tmp_path / "turned.tif")
     for name in ("text.tif", "text.png", "text.jpg"):
         (tmp_path / name).write_bytes(b"no picture at all, whatever it is called")
         with pytest.raises(UnreadableFile, match=name):

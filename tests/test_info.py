@@ -19,7 +19,7 @@ from runtime.info import info, lines
 from runtime.raw import About, Raw
 from runtime.tflite import read
 
-DATA = Path(os.environ.get("QK_DATA", Path(__file__).parent.parent / "../shared/data"))
+DATA = Path(os.environ.get("QK_DATA", "no data"))
 FOLDER = Path(doctor_file).parent
 ONNX, TFLITE = FOLDER / SELF_TESTS["onnxruntime"], FOLDER / SELF_TESTS["ai_edge_litert"]
 TIFF_HEAD = b"II*\0 a camera wrote this"

@@ -2,6 +2,7 @@
 
 import sys
 import tempfile
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,7 +11,7 @@ from eval_pairs import SONY
 from raw_files import arw, scene
 
 from runtime import libraw
-from runtime.errors import SetupError, UnreadableFile
+from runtime.errors import FileError, SetupError, UnreadableFile
 
 
 def developed(path, **options):
@@ -54,6 +55,12 @@ def test_a_child_that_dies_is_told_by_its_code(tmp_path, monkeypatch):
     monkeypatch.setattr(libraw, "CHILD", "import os; os.kill(os.getpid(), 9)")
     with pytest.raises(UnreadableFile, match="code -9"):
         developed(long(tmp_path / "a.ARW"))
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no device that is always full")
+def test_a_full_disk_is_not_the_files_fault(tmp_path):
+    with Path("/dev/full").open("r+b", buffering=0) as full, pytest.raises(FileError, match="no room for a.ARW"):
+        libraw.developed(long(tmp_path / "a.ARW"), full)
 
 
 def test_a_child_that_cannot_load_rawpy_or_begin_is_the_machines_fault(tmp_path, monkeypatch):

@@ -118,6 +118,18 @@ def test_other_kinds_of_png_are_refused_with_the_kind_to_save(change):
         read(written(noise(4, 4), [0], head=head))
 
 
+@pytest.mark.parametrize(("width", "height"), [(2**31 - 1, 4), (4, 2**31 - 1), (3000, 3000)])
+def test_a_size_that_the_file_cannot_hold_takes_no_memory(width, height):
+    head = struct.pack(">IIBBBBB", width, height, 16, 2, 0, 0, 0)
+    with pytest.raises(UnreadableFile, match="damaged"):
+        PngRows(io.BytesIO(written(noise(4, 4), [0], head=head)), path="a.png")
+
+
+def test_the_densest_file_there_is_is_read():
+    black = np.zeros((900, 1000, 3), np.uint16)
+    np.testing.assert_array_equal(read(written(black, [0])), black)
+
+
 def test_no_more_rows_are_given_than_there_are():
     rows = PngRows(io.BytesIO(written(noise(4, 4), [1])), path="a.png")
     for count in (0, 5):

@@ -7,9 +7,11 @@ import numpy as np
 import pytest
 import tifffile
 from browser import browse, needs_browser
+from click.testing import CliRunner
 from PIL import Image, ImageCms
 from surveys import MODELS, SCENES, data, folder, made, picture, saved
 
+from runtime import judging
 from runtime import survey as module
 from runtime.errors import BadOption, FileError, UnreadableFile
 from runtime.survey import survey
@@ -346,3 +348,10 @@ def test_a_curious_judge_finds_no_name_in_the_document(asked, tmp_path):
     text = re.sub(r"base64,[^\"]*", "", browse(asked[0].page, script, tmp_path))
     assert not [name for name in (*MODELS, *SCENES) if name in text]
     assert asked[1].survey in text, "it is the page"
+
+
+@pytest.mark.parametrize("words", [["--rank", "--side", "900"], ["--rank", "--trials", "9"], ["--key", "key.json"]])
+def test_an_option_of_the_other_half_of_the_command_is_refused(words, tmp_path):
+    done = CliRunner().invoke(judging.survey, [str(tmp_path), *words])
+    assert done.exit_code != 0
+    assert "--rank" in done.stderr

@@ -2,11 +2,12 @@
 PYTHON ?= python3
 VENV   ?= .venv
 LIGHT  ?= .venv-demo
+SHIPPED ?= fast
 BIN     = $(VENV)/bin
 SUDO    = $(shell test $$(id -u) = 0 || echo sudo)
 STAMP   = $(VENV)/.ready
 
-.PHONY: demo test lint bench clean
+.PHONY: demo test lint bench report clean
 .DEFAULT_GOAL := demo
 
 demo: $(LIGHT)/.ready
@@ -26,9 +27,20 @@ bench: $(STAMP)
 	@$(BIN)/python tests/bench_parity.py 2>/dev/null
 	@$(BIN)/python tests/bench_runtime.py 2>/dev/null
 	@$(BIN)/python tests/bench_data.py 2>/dev/null
+	@$(BIN)/python tests/bench_frame.py $(SHIPPED:%=runtime/models/%.tflite) --max-memory 360M
+	@$(BIN)/python tests/bench_models.py $(SHIPPED:%=--model runtime/models/%.tflite)
+
+# The shipped models on held-out pairs and a frame, as one page.
+report: $(STAMP)
+	@$(BIN)/qk-train shipped/fast --pairs 24 --out report/pairs >/dev/null
+	@$(BIN)/qk-run eval --pairs report/pairs --model amplified $(SHIPPED:%=--model %) --out report/eval.jsonl
+	@$(BIN)/qk-run bench $(SHIPPED:%=--model %) --frame report/pairs/dark/$$(ls report/pairs/dark | head -1) --out report/bench.json
+	@for model in $(SHIPPED); do $(BIN)/qk-run enhance report/pairs/dark -o report/pictures/$$model --model $$model --format png8; done
+	@$(BIN)/qk-run enhance report/pairs/dark -o report/pictures/amplified --strength 0 --format png8
+	@$(BIN)/qk-run report --eval report/eval.jsonl --bench report/bench.json --pictures report/pictures -o report/report.html
 
 clean:
-	rm -rf $(VENV) $(LIGHT) demo build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) $(LIGHT) demo report build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
 
 # Without TensorFlow, as on a board.
 $(LIGHT)/.ready: EXTRAS = cpu,litert,demo

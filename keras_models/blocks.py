@@ -10,6 +10,7 @@ import tf_keras
 from keras_models.layers import DepthToSpace
 
 __all__ = [
+    "TRUST",
     "Activation",
     "Up",
     "activate",
@@ -25,6 +26,7 @@ Activation = Literal["leaky-relu", "relu"]
 Up = Literal["transposed", "shuffle"]
 Tensor = Any
 Array = np.ndarray[Any, np.dtype[np.float32]]
+TRUST = 3.0  # before the sigmoid, which makes 0.95 of it
 
 
 def activate(x: Tensor, kind: str, *, name: str) -> Tensor:
@@ -78,10 +80,14 @@ def pointwise_from_transposed(kernel: Array, bias: Array) -> tuple[Array, Array]
 def picture(x: Tensor, channels: int, *, upscale: int, onto: Tensor | None = None) -> Tensor:
     """The last 1x1 convolution, no activation, then into space; what it makes may be added `onto` something.
 
-    Then it begins with nothing to add.
+    A second one then says how far that is to be trusted, from not at all to wholly, channel by channel. It begins with
+    nothing to add and next to full trust.
     """
-    start = "glorot_uniform" if onto is None else "zeros"
-    x = tf_keras.layers.Conv2D(channels, 1, kernel_initializer=start, name="picture_conv")(x)
+    kinds, start = tf_keras.layers, "glorot_uniform" if onto is None else "zeros"
+    made = kinds.Conv2D(channels, 1, kernel_initializer=start, name="picture_conv")(x)
     if onto is not None:
-        x = tf_keras.layers.Add(name="picture_sum")([x, onto])
-    return DepthToSpace(upscale, name="picture")(x) if upscale > 1 else x
+        full = tf_keras.initializers.Constant(TRUST)
+        trust = kinds.Conv2D(channels, 1, kernel_initializer="zeros", bias_initializer=full, name="trust_conv")(x)
+        trusted = kinds.Multiply(name="trusted")([onto, kinds.Activation("sigmoid", name="trust")(trust)])
+        made = kinds.Add(name="picture_sum")([made, trusted])
+    return DepthToSpace(upscale, name="picture")(made) if upscale > 1 else made

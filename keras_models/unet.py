@@ -31,8 +31,9 @@ def unet(
 ) -> tf_keras.Model:
     """Stacks of two convolutions at width, 2 width, 4 width, ...; pooled between, and back up past the skips.
 
-    A `residual` one makes not the picture but what the mosaic lacks of it (Zhang et al., 2017): where there is little
-    noise there is little to do, and colours stay as they were measured.
+    A `residual` one makes not the picture but what the mosaic lacks of it (Zhang et al., 2017), and says how far what
+    was measured is to be trusted: where there is little noise there is little to do, and colours stay as they were
+    measured; where there is nothing but noise, nothing of it has to be cancelled.
     """
     first, second = {"none": (conv, conv), "second": (conv, separable), "both": (separable, separable)}[separable_convs]
 

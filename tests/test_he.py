@@ -43,6 +43,7 @@ def test_on_keras_own_scale_it_dwindles(x):
 def test_what_begins_as_nothing_or_as_what_was_measured_stays():
     kernels = {layer.name: layer.get_weights()[0] for layer in unet().layers if layer.weights}
     assert not kernels["picture_conv"].any()
+    assert not kernels["trust_conv"].any()
     assert set(np.unique(kernels["measured"])) == {0, 0.5, 1}
 
 

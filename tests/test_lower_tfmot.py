@@ -81,7 +81,7 @@ def test_the_comparison_sees_one_wrong_range_or_kernel(break_it):
 
 def test_a_relu_layer_behind_a_convolution_leaves_no_kernel_in_float():
     # TFMOT takes such a convolution for an addition and gives it no weight quantizer.
-    _, lowered, _ = trained("unet", width=4, levels=3, activation="relu")
+    _, lowered, _ = trained("unet", **NETWORKS[1][1])
     for name, grid in lowered.kernels.items():
         assert grid.bits == 8
         assert len(np.unique(grid.quantize(kernel_of(lowered.model.get_layer(name))))) <= 255

@@ -3,6 +3,7 @@ import pytest
 import tf_keras
 
 import keras_models
+from keras_models.blocks import TRUST
 from keras_models.measured import nearest
 from keras_models.mosaic import MOSAICS
 from quant.phase import cell
@@ -35,16 +36,26 @@ def test_a_pixel_of_bayer_keeps_the_number_that_was_measured_there():
 
 
 @pytest.mark.parametrize(("ins", "outs"), [(4, 12), (9, 27)])
-def test_a_residual_network_begins_as_what_was_measured(ins, outs):
+def test_a_residual_network_begins_as_next_to_what_was_measured(ins, outs):
     model, contract = keras_models.build("lighter", width=2, residual=True, in_channels=ins)
     x = planes(MOSAICS[ins], size=(16, 16))[None]
     up = int(contract.scale)
     wanted = (x @ nearest(MOSAICS[ins])[0, 0]).reshape(1, 16, 16, up, up, 3)
     wanted = wanted.transpose(0, 1, 3, 2, 4, 5).reshape(1, 16 * up, 16 * up, 3)
-    np.testing.assert_allclose(model(x).numpy(), wanted, atol=ROUNDING)
+    np.testing.assert_allclose(model(x).numpy(), wanted / (1 + np.exp(-TRUST)), atol=ROUNDING)
     plain, _ = keras_models.build("lighter", width=2, in_channels=ins)
     assert not np.allclose(plain(x).numpy(), wanted, atol=0.1)  # a plain one does not
-    assert model.count_params() == plain.count_params() + (ins + 1) * outs
+    assert model.count_params() == plain.count_params() + (ins + 1) * outs + (2 + 1) * outs
+
+
+def test_what_is_not_trusted_is_not_in_the_picture():
+    model, _ = keras_models.build("unet", width=2, levels=2, residual=True, activation="relu")
+    trust = model.get_layer("trust_conv")
+    x = planes(MOSAICS[4], size=(16, 16))[None]
+    trust.set_weights([trust.get_weights()[0], np.full(12, -30, np.float32)])
+    assert np.abs(model(x).numpy()).max() < ROUNDING
+    trust.set_weights([trust.get_weights()[0], np.full(12, 30, np.float32)])
+    assert np.abs(model(x).numpy()).mean() > 0.3
 
 
 def test_what_has_no_mosaic_cannot_be_added_to():

@@ -15,7 +15,8 @@ K = tf_keras.layers
 
 pytestmark = pytest.mark.xdist_group("trained")
 
-FLOAT_TIES = 1e-3  # float32 sums that lie at a tie, and what follows from them; biases as trained part a tenth
+FLOAT_TIES = 1e-3  # float32 sums that lie at a tie, and what follows from them
+SEEN = 20 * FLOAT_TIES  # biases as trained part more: a tenth, or, where the picture is added to what was measured, 4 %
 
 LAYERS = [
     K.Conv2D(5, 3, padding="same"),
@@ -88,7 +89,7 @@ def test_with_whole_biases_keras_itself_computes_the_integers(name, options):
     _, lowered, _ = trained(name, **options)
     plain, x = hoisted(shuffled(lowered)), inputs(4, seed=9)  # one of its own: its biases change
     integers = reference(plain, x, convolve=tensorflow_convolve)["output0"]
-    assert np.mean(plain(x).numpy() != integers) > 0.05
+    assert np.mean(plain(x).numpy() != integers) > SEEN
     whole_biases(plain)
     assert np.mean(plain(x).numpy() != integers) < FLOAT_TIES
 

@@ -10,7 +10,7 @@ import stat
 import subprocess
 import sys
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -21,7 +21,7 @@ from runtime import exif
 from runtime.errors import SetupError, UnreadableFile
 from runtime.raw import Raw
 from runtime.sensor import AGAIN, DNG, check_header, refuse, to_raw
-from runtime.unpack import LENGTH
+from runtime.unpack import LENGTH, LOADED
 
 __all__ = ["Decoder", "read"]
 
@@ -81,8 +81,10 @@ class Decoder:
 
     def wait(self) -> None:
         """Until the child has loaded what it decodes with: a file that is read then takes its own time alone."""
-        with contextlib.suppress(EOFError, OSError):  # why it died the next file will say
-            self._greeted(self._start())
+        child = self._start()
+        # Why it died, or hung, the next file will say.
+        with self._limited(child), contextlib.suppress(EOFError, OSError, ValueError):
+            self._greeted(child)
 
     def close(self) -> None:
         """End the child, from whichever thread; it starts again if another file is read."""
@@ -117,12 +119,13 @@ class Decoder:
     def _greeted(self, child: subprocess.Popen[bytes]) -> None:
         """Take the byte with which a child begins."""
         if not self._loaded:
-            _exactly(child.stdout, bytearray(1))
+            if _exactly(child.stdout, bytearray(1)) != LOADED:
+                raise ValueError
             self._loaded = True
 
-    def _ask(self, path: str | Path, size: int) -> tuple[Mapping[str, Any], np.ndarray[Any, Any] | None]:
-        """What the child answers; if it does not, it is ended and the reason raised."""
-        child = self._start()
+    @contextlib.contextmanager
+    def _limited(self, child: subprocess.Popen[bytes]) -> Iterator[threading.Event]:
+        """End the child if this takes too long; the event says so."""
         late = threading.Event()
 
         def stop() -> None:
@@ -132,16 +135,25 @@ class Decoder:
         watch = threading.Timer(self.timeout, stop)
         watch.daemon = True
         watch.start()
+        try:
+            yield late
+        finally:
+            watch.cancel()
+
+    def _ask(self, path: str | Path, size: int) -> tuple[Mapping[str, Any], np.ndarray[Any, Any] | None]:
+        """What the child answers; if it does not, it is ended and the reason raised."""
+        child = self._start()
         whole = False
         try:
-            self._greeted(child)
-            answer = _exchange(child, path, size, self.timeout)
+            with self._limited(child) as late:
+                _send(child, path, size, self.timeout)
+                self._greeted(child)
+                answer = _answer(child)
             whole = True
         except (EOFError, OSError, ValueError):
             child.kill()  # an answer that makes no sense ends it as well
             raise _death(path, child.wait(), late=late.is_set(), timeout=self.timeout) from None
         finally:
-            watch.cancel()
             if not (whole and self.keep):
                 self.close()
         return answer
@@ -169,28 +181,29 @@ def _check(path: str | Path) -> int:
     return status.st_size
 
 
-def _exchange(
-    child: subprocess.Popen[bytes], path: str | Path, size: int, timeout: float
-) -> tuple[Mapping[str, Any], np.ndarray[Any, Any] | None]:
-    """One job, one answer."""
+def _send(child: subprocess.Popen[bytes], path: str | Path, size: int, timeout: float) -> None:
+    """One job."""
     job = {
         "path": os.fsencode(os.path.abspath(path)).hex(),  # noqa: PTH100  `..` behind a link is not for us to resolve
         "memory": min(LEAST_MEMORY + MEMORY_PER_BYTE * size, MOST_MEMORY),
         "seconds": int(timeout) + 10,  # should this process die and leave the child hanging
     }
-    ask, answer = child.stdin, child.stdout
-    if ask is None or answer is None:
+    if child.stdin is None:
         raise EOFError
-    ask.write(json.dumps(job).encode() + b"\n")
-    ask.flush()
-    length = LENGTH.unpack(_exactly(answer, bytearray(LENGTH.size)))[0]
+    child.stdin.write(json.dumps(job).encode() + b"\n")
+    child.stdin.flush()
+
+
+def _answer(child: subprocess.Popen[bytes]) -> tuple[Mapping[str, Any], np.ndarray[Any, Any] | None]:
+    """What came of it."""
+    length = LENGTH.unpack(_exactly(child.stdout, bytearray(LENGTH.size)))[0]
     if length > LONGEST_TEXT:
         raise ValueError
-    facts = json.loads(_exactly(answer, bytearray(length)))
+    facts = json.loads(_exactly(child.stdout, bytearray(length)))
     if facts.get("pattern") is None:
         return facts, None
     mosaic = np.empty((facts["height"], facts["width"]), np.uint16)
-    _exactly(answer, mosaic.data.cast("B"))
+    _exactly(child.stdout, mosaic.data.cast("B"))
     return facts, mosaic
 
 

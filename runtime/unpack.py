@@ -17,7 +17,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-__all__ = ["LENGTH", "PIPE", "serve", "unpack"]
+__all__ = ["LENGTH", "LOADED", "PIPE", "serve", "unpack"]
 
 LENGTH = struct.Struct("<I")
 LOADED = b"\n"

@@ -8,6 +8,7 @@ import threading
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 from raw_files import dng, scene
 
@@ -19,7 +20,8 @@ from runtime.raw import Raw
 
 def with_child(monkeypatch, code):
     """Let the child do something else than decode, from its first job on."""
-    monkeypatch.setattr(decode, "CHILD", f"import sys, os, signal, time; sys.stdin.readline(); {code}")
+    begin = "import sys, os, signal, time; o = sys.stdout.buffer; sys.stdin.readline(); o.write(b'\\n'); o.flush(); "
+    monkeypatch.setattr(decode, "CHILD", begin + code)
 
 
 @pytest.fixture
@@ -52,6 +54,22 @@ def test_a_decoder_that_dies_is_one_line_and_the_next_file_is_read(monkeypatch, 
     assert capfd.readouterr() == ("", "")
 
 
+@pytest.mark.parametrize("begin", ["print('hello')", "pass"])
+def test_a_child_that_does_not_begin_as_it_should_is_none(monkeypatch, frame, begin):
+    monkeypatch.setattr(decode, "CHILD", f"import sys; {begin}; sys.stdout.flush(); sys.stdin.readline()")
+    why = "ended its decoder|was killed|not decoded within"
+    with pytest.raises(UnreadableFile, match=why), Decoder(timeout=0.5) as decoder:
+        decoder.wait()
+        decoder.read(frame)
+
+
+def test_who_waits_for_the_child_finds_it_loaded_and_reads_the_same(frame):
+    with Decoder() as decoder:
+        decoder.wait()
+        decoder.wait()
+        np.testing.assert_array_equal(decoder.read(frame).mosaic, decode.read(frame).mosaic)
+
+
 def test_a_decoder_that_hangs_is_stopped(monkeypatch, frame):
     with Decoder(timeout=0.3) as decoder:
         with_child(monkeypatch, "signal.signal(signal.SIGTERM, signal.SIG_IGN); time.sleep(100)")
@@ -64,7 +82,7 @@ def test_a_decoder_that_hangs_is_stopped(monkeypatch, frame):
 
 def test_a_decoder_that_hangs_in_the_midst_of_the_pixels_is_stopped(monkeypatch, frame):
     text = json.dumps({"pattern": [[0]], "height": 1000, "width": 1000})
-    half = f"o = sys.stdout.buffer; o.write(({len(text)}).to_bytes(4, 'little') + {text.encode()!r} + bytes(999))"
+    half = f"o.write(({len(text)}).to_bytes(4, 'little') + {text.encode()!r} + bytes(999))"
     with_child(monkeypatch, f"{half}; o.flush(); time.sleep(100)")
     with pytest.raises(UnreadableFile, match="not decoded within"):
         decode.read(frame, timeout=0.5)
@@ -117,7 +135,7 @@ def test_another_thread_may_close_while_one_waits(monkeypatch, frame):
 
 def test_a_python_or_rawpy_that_does_not_start_is_the_machines_fault(monkeypatch, frame):
     broken = "import sys, json; sys.path[:] = json.loads(sys.argv[1]); sys.modules['rawpy'] = None; "
-    monkeypatch.setattr(decode, "CHILD", broken + "from runtime.unpack import serve; serve()")
+    monkeypatch.setattr(decode, "CHILD", broken + "from runtime.unpack import serve; serve(greet=True)")
     with pytest.raises(SetupError, match="rawpy cannot be loaded"):
         decode.read(frame)
     monkeypatch.setattr(sys, "executable", "/nowhere/python")

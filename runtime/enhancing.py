@@ -32,7 +32,7 @@ __all__ = ["Enhancer", "Take", "enhance"]
 
 Array = np.ndarray[Any, Any]
 Take = Callable[[Array, int, int], None]  # light (channels, rows, columns), and where on the sensor it begins
-MARGIN = 1.06  # over what was measured of the network: what the allocator rounds up
+MARGIN = 1.12  # over what was measured of the network on small frames, where a few MiB here or there weigh most
 SLACK = 28 * 2**20  # what threads, encoders and the libraries they load take besides
 SHEET = 640  # the longer side of each picture of a sweep
 SHARE = 0.7  # of the memory that is free, where nothing was promised

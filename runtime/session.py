@@ -23,7 +23,7 @@ Array = np.ndarray[Any, Any]
 Read = Callable[[int, int], Array]
 Write = Callable[[Array, int, int], None]
 LONGEST = 200  # letters of an engine's own words
-SIDES = 192, 384  # of the frames that memory is measured with: the larger takes 40 to 90 MiB for an int8 U-Net
+SIDES = 192, 448  # of the frames that memory is measured with: the larger takes 60 to 130 MiB for an int8 U-Net
 
 
 class Backend(Protocol):

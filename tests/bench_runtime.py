@@ -72,7 +72,7 @@ def main():
         model(folder / "unet.onnx")
         arw(folder / "night.ARW", scene(2848, 4256, light=(0.003, 0.005, 0.002)))
         least = int(re.search(r"--max-memory (\d+)M", run(folder, "--max-memory", "10M")[0]["error"])[1])
-        limits = ["none", "1024M", "512M", "384M", "300M", f"{least + 8}M"]  # a few MiB more may be the next run's least
+        limits = ["none", "1024M", "512M", "384M", "300M", f"{least + 8}M"]  # the next run may want a few MiB more
         kinds = ["tiff", "jpeg", "png", "dng"]
         found = {key: [] for key in [*kinds, *limits]}
         for _ in range(REPEATS):

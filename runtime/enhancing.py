@@ -79,9 +79,8 @@ class Enhancer:
             band = 4 * len(self.contract.planes) * plan.height * frame.width
             extra = 0.0 if self.wish.strength == 1 else 6 * band
             running = band + extra + self.per_pixel * plan.height * plan.width
-            if (
-                shelved
-            ):  # a window's part while the network runs, in pages that are a third its own; all while it is saved
+            if shelved:
+                # While the network runs a window's part, in pages that are a third its own; all of it to be saved.
                 part = plan.height * plan.width / (frame.height * frame.width)
                 return fixed + max(min(3 * part, 1) * whole + running, whole + encoded)
             return fixed + (held(plan) if held else whole) + max(running, encoded)

@@ -108,7 +108,9 @@ class Session:
     def memory(self) -> Memory:
         """What a run takes: measured with two frames, a small and a large one, or reckoned."""
         before = resident()
-        sides = [-(-side // self.contract.multiple) * self.contract.multiple for side in SIDES]
+        cell = self.contract.multiple
+        least_cells, cells = (-(-side // cell) for side in SIDES)
+        sides = [least_cells * cell, max(cells, least_cells + 1) * cell]  # two, however large a cell is
         small, large = (peak_of(functools.partial(self._measured, side)) - before for side in sides)
         if large + before == 0:
             return Memory(before, self.contract.activation_bytes_per_pixel * 1.5)

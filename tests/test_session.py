@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from test_to_onnx import broken, shaken
+from tiny_model import tiny
 from trained import NETWORKS, trained
 
 import keras_models
@@ -204,3 +205,9 @@ def test_an_opset_of_the_future_is_said_to_be_too_new(folder, tmp_path):
     (tmp_path / "a.onnx").write_bytes(model.SerializeToString())
     with pytest.raises(UnreadableFile, match="later onnxruntime"):
         runtime.open(tmp_path / "a.onnx")
+
+
+def test_memory_is_measured_of_a_network_of_very_large_cells_too():
+    opened = runtime.open(tiny())
+    opened.contract = replace(opened.contract, multiple=512)
+    assert opened.memory.per_pixel > 0

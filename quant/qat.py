@@ -37,12 +37,13 @@ def quantization_aware(
     samples: Any = None,
     ranges: Mapping[str, tuple[float, float]] | None = None,
     skip: tuple[str, ...] = (),
+    weight_bits: int = 8,
     per_channel: bool = True,
     fold: bool = False,
 ) -> Any:
     """A copy of a float network, its weights included, that trains as if it ran in 8 bits.
 
-    A kernel has one scale a channel (`per_channel`) or one in all. Each BatchNorm behind a convolution trains on and
+    A kernel has one scale a channel (`per_channel`) or one in all, and fewer bits if `weight_bits` says so. Each BatchNorm behind a convolution trains on and
     goes into it when lowered; with `fold` it is in the kernel from the beginning, and Dropout is left out.
 
     TFMOT starts every activation range at -6 to 6 and moves it by a thousandth a step. With `samples` the ranges
@@ -66,6 +67,8 @@ def quantization_aware(
 
     annotated = tf_keras.models.clone_model(model, clone_function=wrap)
     aware = tfmot.quantization.keras.quantize_apply(annotated, scheme=Kernels(per_channel=per_channel))
+    for _, quantizer, _ in (each for layer in aware.layers for each in getattr(layer, "_weight_vars", ())):
+        quantizer.num_bits = weight_bits  # TFMOT's rules know 8 alone, its quantizers any number
     for relu, conv in inner.items():
         aware.get_layer(f"quant_{conv}").carries = relu  # under which name the float network puts out the same
     if samples is not None:

@@ -53,7 +53,12 @@ def quantize(
             return model
         case Qat():
             return quantization_aware(
-                model, samples=samples, skip=scheme.skip, per_channel=scheme.per_channel, fold=scheme.fold
+                model,
+                samples=samples,
+                skip=scheme.skip,
+                weight_bits=scheme.weight_bits,
+                per_channel=scheme.per_channel,
+                fold=scheme.fold,
             )
         case FixedPoint():
             return fixed_point(

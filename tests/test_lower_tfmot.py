@@ -121,13 +121,13 @@ SKIPS = [
 
 
 @functools.cache
-def skipped(skip, name="unet", **options):
+def skipped(skip, name="unet", weight_bits=8, **options):
     """(the QAT model after a step, its lowered form, its contract)."""
     tf_keras.utils.set_random_seed(3)
     options = {"width": 4, "levels": 2, **options}
     model, contract = keras_models.build(name, **options)
     x = inputs(len(contract.planes), height=32, width=32)
-    aware = quantization_aware(model, samples=x, skip=skip)
+    aware = quantization_aware(model, samples=x, skip=skip, weight_bits=weight_bits)
     y = model(x).numpy() + 0.1
     with tf.GradientTape() as tape:
         loss = tf.reduce_mean(tf.abs(aware(x, training=True) - y))
@@ -177,6 +177,18 @@ def test_only_skipped_layers_run_in_float(skip, activation, tmp_path):
     assert 0 < ran.integer_macs < ran.macs
     to_onnx(skipped((), activation=activation)[1], contract, tmp_path / "b.onnx")
     assert coverage(tmp_path / "b.onnx", height=32, width=32).share == 1
+
+
+@pytest.mark.parametrize("name", ["unet", "lighter"])
+def test_kernels_of_four_bits_are_trained_lowered_and_written(name, tmp_path):
+    aware, lowered, contract = skipped((), name, weight_bits=4, activation="relu")
+    assert {grid.bits for grid in lowered.kernels.values()} == {4}
+    for layer, grid in lowered.kernels.items():
+        kernel = kernel_of(lowered.model.get_layer(layer))
+        np.testing.assert_array_equal(grid.dequantize(grid.quantize(kernel)), kernel)
+    assert parted(aware, lowered, inputs(4, height=32, width=32)) <= TIES
+    for kind in ("onnx", "tflite"):
+        assert write(lowered, contract, tmp_path / f"a.{kind}").exact == 1
 
 
 def test_nothing_skipped_is_the_network_as_it_was():

@@ -181,7 +181,8 @@ BAD = {
     "scheme that is text": ('scheme = "qat"\n' + SMALL, "scheme", 'kind = "float"'),
     "no kind": (SMALL + "[scheme]\n", "scheme.kind", "qat"),
     "kind misspelt": (SMALL + '[scheme]\nkind = "fixed-pont"\n', "scheme.kind", "'fixed-point'"),
-    "key of another kind": (SMALL + '[scheme]\nkind = "qat"\nweight_bits = 4\n', "scheme.weight_bits", "skip, samples"),
+    "key of another kind": (SMALL + '[scheme]\nkind = "qat"\ninput_bits = 4\n', "scheme.input_bits", "skip, samples"),
+    "bits beyond TFMOT's": (SMALL + '[scheme]\nkind = "qat"\nweight_bits = 1\n', "scheme.weight_bits", "from 2 to 8"),
     "bits beyond": (SMALL + '[scheme]\nkind = "fixed-point"\nweight_bits = 9\n', "scheme.weight_bits", "from 2 to 8"),
     "three of two": (
         SMALL + '[scheme]\nkind = "paper-fixed-point"\nweights = [1, 2, 3]\n',

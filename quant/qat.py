@@ -43,8 +43,9 @@ def quantization_aware(
 ) -> Any:
     """A copy of a float network, its weights included, that trains as if it ran in 8 bits.
 
-    A kernel has one scale a channel (`per_channel`) or one in all, and fewer bits if `weight_bits` says so. Each BatchNorm behind a convolution trains on and
-    goes into it when lowered; with `fold` it is in the kernel from the beginning, and Dropout is left out.
+    A kernel has one scale a channel (`per_channel`) or one in all, and fewer bits if `weight_bits` says so. Each
+    BatchNorm behind a convolution trains on and goes into it when lowered; with `fold` it is in the kernel from the
+    beginning, and Dropout is left out.
 
     TFMOT starts every activation range at -6 to 6 and moves it by a thousandth a step. With `samples` the ranges
     begin where the float network's own activations lie on them, or where `ranges` has them, by layer. Layers that

@@ -27,7 +27,8 @@ class Float:
 class Qat:
     """8 bits, by TFMOT; ranges start at what so many `samples` show (0: at TFMOT's own); `skip` stays float.
 
-    Kernels may have fewer bits, `weight_bits`. With `fold` every BatchNorm is in the kernel from the beginning; else it trains on and goes there afterwards.
+    Kernels may have fewer bits, `weight_bits`. With `fold` every BatchNorm is in the kernel from the beginning; else it
+    trains on and goes there afterwards.
     """
 
     skip: tuple[str, ...] = ()

@@ -86,7 +86,7 @@ class Enhancer:
             return fixed + (held(plan) if held else whole) + max(running, encoded)
 
         most = self.wish.max_memory or (available() * SHARE + self.base if available() else float("inf"))
-        plan = best(frame.height, frame.width, self.contract, cost=cost, most=most)
+        plan = best(frame.height, frame.width, self.contract, cost=cost, most=most, fresh=self.session.fresh)
         peak = int(cost(plan))
         if self.wish.max_memory and peak > self.wish.max_memory:
             raise TooLittleMemory(self.wish.max_memory, peak)

@@ -61,6 +61,7 @@ class Session:
 
     def __init__(self, backend: Backend, *, ran: Ran, digest: str = "") -> None:
         self.backend, self.contract, self.ran, self.digest = backend, backend.contract, ran, digest
+        self.fresh: float = getattr(backend, "fresh", 0.0)  # see `tiles.best`
 
     def run(self, planes: Array, *, release: bool = False, out: Array | None = None) -> Array:
         """The first exit (channels, height, width) for float32 planes (planes, height, width)."""

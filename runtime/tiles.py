@@ -84,10 +84,15 @@ def _axis(length: int, multiple: int, halo: int) -> list[tuple[Window, ...]]:
     return list(found.values())
 
 
-def best(height: int, width: int, contract: Contract, *, cost: Callable[[Plan], float], most: float) -> Plan:
-    """The plan of least work of those that cost at most `most` memory; if there is none, the one that costs least."""
+def best(
+    height: int, width: int, contract: Contract, *, cost: Callable[[Plan], float], most: float, fresh: float = 0.0
+) -> Plan:
+    """The plan of least work of those that cost at most `most` memory; if there is none, the one that costs least.
+
+    `fresh` is what laying out a pixel's memory takes, in pixels computed: it is done once, for one window.
+    """
     every = list(plans(height, width, contract))
     small = [plan for plan in every if cost(plan) <= most]
     if small:
-        return min(small, key=lambda plan: (plan.pixels, len(plan.rows)))
+        return min(small, key=lambda plan: (plan.pixels + fresh * plan.height * plan.width, len(plan.rows)))
     return min(every, key=lambda plan: (cost(plan), plan.pixels))

@@ -54,6 +54,16 @@ def test_with_room_for_all_there_is_one_window_and_without_a_halo_there_is_no_ot
     assert (only.height, only.width) == (64, 96)
 
 
+def test_where_memory_costs_as_much_as_work_windows_are_as_small_as_their_halos_allow():
+    made = contract(8, 48)
+    plan = best(1424, 2128, made, cost=lambda plan: 0, most=1, fresh=1.0)
+    assert (len(plan.rows), len(plan.columns)) == (2, 3)
+    assert plan.pixels < 1.2 * 1424 * 2128  # the work grows by a fifth, the memory is a fifth
+    assert plan.height * plan.width < 1424 * 2128 / 5
+    small = best(256, 256, made, cost=lambda plan: 0, most=1, fresh=1.0)
+    assert (len(small.rows), len(small.columns)) == (1, 1)
+
+
 def test_a_halo_that_is_too_small_shows():
     """The control: windows of a smaller halo keep pixels that see a cut."""
     row = windows(640, 4, multiple=16, halo=32)

@@ -26,7 +26,7 @@ from runtime.unpack import LENGTH, LOADED
 __all__ = ["Decoder", "read"]
 
 # The child is a fresh interpreter that finds modules where this one does and imports nothing of the caller's.
-CHILD = "import sys, json; sys.path[:] = json.loads(sys.argv[1]); from runtime.unpack import serve; serve(greet=True)"
+CHILD = "import sys, json; sys.path[:] = json.loads(sys.argv[1]); from runtime.unpack import serve; serve()"
 # One thread of BLAS needs no address space for others; in UTC a clock without a time zone comes back as it was set.
 ENVIRONMENT = {"OPENBLAS_NUM_THREADS": "1", "MALLOC_ARENA_MAX": "2", "TZ": "UTC"}
 # No real file holds fewer than half a bit a pixel, and LibRaw keeps a pixel in 2 bytes: 32 bytes a byte.

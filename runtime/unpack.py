@@ -26,15 +26,14 @@ F_SETPIPE_SZ = 1031
 ROWS = 64  # sent at a time
 
 
-def serve(*, greet: bool = False) -> None:
+def serve() -> None:
     """Answer jobs until standard input closes; quiet on a terminal's Ctrl-C, which is the parent's to handle."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     results = _own_output()
     with contextlib.suppress(ImportError):  # the first job will say it
         import rawpy  # noqa: F401  while the parent still looks for its file
     with contextlib.suppress(BrokenPipeError):
-        if greet:
-            _send(results, LOADED)
+        _send(results, LOADED)
         for line in sys.stdin.buffer:
             job = json.loads(line)
             _limit(job["memory"], job["seconds"])

@@ -135,7 +135,7 @@ def test_another_thread_may_close_while_one_waits(monkeypatch, frame):
 
 def test_a_python_or_rawpy_that_does_not_start_is_the_machines_fault(monkeypatch, frame):
     broken = "import sys, json; sys.path[:] = json.loads(sys.argv[1]); sys.modules['rawpy'] = None; "
-    monkeypatch.setattr(decode, "CHILD", broken + "from runtime.unpack import serve; serve(greet=True)")
+    monkeypatch.setattr(decode, "CHILD", broken + "from runtime.unpack import serve; serve()")
     with pytest.raises(SetupError, match="rawpy cannot be loaded"):
         decode.read(frame)
     monkeypatch.setattr(sys, "executable", "/nowhere/python")

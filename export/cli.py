@@ -15,7 +15,7 @@ __all__ = ["main"]
 
 
 @click.command(cls=Command, context_settings=dict(CONTEXT))
-@click.argument("run", type=click.Path(path_type=Path), metavar="RUN.npz")
+@click.argument("run", type=click.Path(path_type=Path), metavar="RUN.npz|NAME")
 @click.option("--to", "formats", type=click.Choice(["onnx", "tflite"]), multiple=True, help="Format; repeatable.")
 @click.option("--bits", type=click.IntRange(2, 8), help="Round a float network's kernels to so many bits.")
 @click.option("--out", type=click.Path(path_type=Path, file_okay=False), help="Folder; beside RUN by default.")
@@ -23,13 +23,15 @@ __all__ = ["main"]
 def main(run: Path, formats: tuple[str, ...], bits: int | None, out: Path | None, as_json: bool) -> None:
     """Write a network to ONNX and TFLite, and prove each file equal to it.
 
-    RUN is a file of weights, or of a network that a scheme has quantized. Without --to it is checked to the last
-    byte and its contract shown. A quantized ONNX file must equal the integer reference in every value, a float one
-    Keras within a hundred-thousandth of the output's range; a file that does not is not kept.
+    RUN is a file of weights, or of a network that a scheme has quantized; NAME is a model that ships, whose weights in
+    float are taken. Without --to it is checked to the last byte and its contract shown. A quantized ONNX file must
+    equal the integer reference in every value, a float one Keras within a hundred-thousandth of the output's range; a
+    file that does not is not kept.
 
     \b
     qk-export unet.npz --to onnx --to tflite
     qk-export unet.npz --to onnx --bits 4 --out files
+    qk-export fast --to onnx
     """
     found = located(run)
     folder = out or (found.parent if found == run else Path())

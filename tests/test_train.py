@@ -9,6 +9,7 @@ import pytest
 
 import keras_models
 import runtime
+from keras_models import parents
 from quant import learn
 from quant.recipe import (
     Distill,
@@ -24,6 +25,7 @@ from quant.recipe import (
     Rooms,
     Sid,
     Synthetic,
+    read,
 )
 from quant.run import finished
 from quant.train import train
@@ -137,6 +139,18 @@ def test_another_scheme_begins_with_the_weights_of_a_finished_run(before):
     assert all(np.array_equal(a, b) for a, b in zip(first, begun, strict=True))
     assert not all(np.array_equal(a, b) for a, b in zip(begun, ended, strict=True)), "the comparison can fail"
     assert runtime.open(before / "warm/small.onnx").contract.trained_on.endswith(", 3 + 2 steps"), "those before count"
+
+
+def test_a_model_that_ships_is_trained_on_from_the_weights_that_ship(tmp_path):
+    shipped = read("shipped/small")
+    few = replace(shipped.fine_tune, steps=1, batch=1, size=16, validate_every=1)
+    scheme = replace(shipped.scheme, samples=1)
+    train(replace(shipped, scheme=scheme, fine_tune=few, exports=ONNX), out=tmp_path / "run")
+    begun, parent = (weights(path) for path in (tmp_path / "run/float.npz", parents.located("fast")))
+    assert all(np.array_equal(a, b) for a, b in zip(begun, parent, strict=True))
+    made = runtime.open(tmp_path / "run/small.onnx").contract
+    assert made.trained_on.endswith(", 30000 + 1 steps")
+    assert (made.weight_bits, made.activation_bits) == (4, 8)
 
 
 def test_a_student_learns_from_the_maps_of_a_finished_run(before):

@@ -22,7 +22,7 @@ from keras_models.graph import Step, steps
 from keras_models.layers import AlignedUpsample, DepthToSpace
 from keras_models.rewrite import copy, rebuild
 from quant.places import ACTIVATIONS, moves, readers
-from quant.qat_configs import KernelAlone, Kernels, Rounded, RoundedGate, Seam, Unquantized
+from quant.qat_configs import FixedRange, KernelAlone, Kernels, Rounded, RoundedGate, Seam, Unquantized
 from runtime.errors import UnknownName
 
 __all__ = ["activation_ranges", "quantization_aware"]
@@ -40,6 +40,7 @@ def quantization_aware(
     weight_bits: int = 8,
     per_channel: bool = True,
     fold: bool = False,
+    still: bool = False,
 ) -> Any:
     """A copy of a float network, its weights included, that trains as if it ran in 8 bits.
 
@@ -48,7 +49,8 @@ def quantization_aware(
     beginning, and Dropout is left out.
 
     TFMOT starts every activation range at -6 to 6 and moves it by a thousandth a step. With `samples` the ranges
-    begin where the float network's own activations lie on them, or where `ranges` has them, by layer. Layers that
+    begin where the float network's own activations lie on them, or where `ranges` has them, by layer, and if `still`
+    they stay there: a moving one ends at the mean of what batches reach, and cuts off what few reach. Layers that
     `skip` names stay in float; `out*` is every layer whose name begins so.
     """
     model = plain(model).model if fold else model
@@ -74,6 +76,8 @@ def quantization_aware(
         aware.get_layer(f"quant_{conv}").carries = relu  # under which name the float network puts out the same
     if samples is not None:
         _start_ranges(aware, model, samples, ranges or {})
+    if still:
+        _hold_ranges(aware)
     return aware
 
 
@@ -241,6 +245,18 @@ def _start_ranges(aware: Any, model: Any, samples: Any, known: Mapping[str, tupl
             moves = not isinstance(wrapper.quantize_config, RoundedGate)
             for ranges in activation_ranges(wrapper) if moves else ():
                 _assign(ranges, seen[name] if ends is None else ends)
+
+
+def _hold_ranges(aware: Any) -> None:
+    """Leave every activation range where it is, whatever is seen."""
+    held = FixedRange()
+    for wrapper in aware.layers:
+        if type(wrapper).__name__ == "QuantizeLayer":
+            wrapper.quantizer = held
+        elif getattr(wrapper, "_output_quantizers", None):
+            wrapper._output_quantizers = [held]
+        for activation in getattr(wrapper, "_quantize_activations", ()):
+            activation.quantizer = held
 
 
 def activation_ranges(wrapper: Any) -> list[dict[str, Any]]:

@@ -131,7 +131,7 @@ class RoundedGate(Unquantized):
 
 @tf_keras.utils.register_keras_serializable("qk_unet")
 class FixedRange(tfmot.quantization.keras.quantizers.Quantizer):
-    """Fake quantization from 0 to 255/256."""
+    """Fake quantization in a range that training does not move, if none is given from 0 to 255/256."""
 
     HIGH = 255 / 256
 

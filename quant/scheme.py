@@ -25,14 +25,15 @@ class Float:
 
 @dataclass(frozen=True, kw_only=True)
 class Qat:
-    """8 bits, by TFMOT; ranges start at what so many `samples` show (0: at TFMOT's own); `skip` stays float.
+    """8 bits, by TFMOT; ranges start at what so many `samples` show (0: at TFMOT's own), and are `still` or move on.
 
-    Kernels may have fewer bits, `weight_bits`. With `fold` every BatchNorm is in the kernel from the beginning; else it
-    trains on and goes there afterwards.
+    What `skip` names stays float. Kernels may have fewer bits, `weight_bits`. With `fold` every BatchNorm is in the
+    kernel from the beginning; else it trains on and goes there afterwards.
     """
 
     skip: tuple[str, ...] = ()
     samples: Samples = 16
+    still: bool = False
     weight_bits: Bits = 8
     per_channel: bool = True
     fold: bool = False
@@ -93,6 +94,8 @@ def scheme_clashes(scheme: Scheme, *, trains: bool) -> Iterator[tuple[str, str, 
         kept = ("method", "weights", "per_channel", "fold", "samples")
         if scheme != Ptq(**{name: getattr(scheme, name) for name in kept}):
             yield "fine_tune.steps", "set behind these grids", "0, or 8 bits, uncorrected: what TFMOT trains"
+    if isinstance(scheme, Qat) and scheme.still and not scheme.samples:
+        yield "scheme.still", "true with no samples", "it with samples: TFMOT's own ranges fit no network"
     if isinstance(scheme, PaperFixedPoint):
         for key, pair in (("weights", scheme.weights), ("activations", scheme.activations)):
             if not sum(pair):

@@ -59,6 +59,7 @@ def quantize(
                 weight_bits=scheme.weight_bits,
                 per_channel=scheme.per_channel,
                 fold=scheme.fold,
+                still=scheme.still,
             )
         case FixedPoint():
             return fixed_point(

@@ -110,6 +110,19 @@ def test_ranges_begin_where_the_float_network_has_them():
     assert activation_ranges(untouched.get_layer("quant_bottom_conv1"))[0]["max_var"].numpy() == 6
 
 
+@pytest.mark.parametrize("still", [True, False])
+def test_ranges_stay_where_they_began_if_they_are_to(still):
+    model, contract = keras_models.build("unet", width=4, levels=2, activation="relu")
+    x = inputs(len(contract.planes))
+    aware = quantization_aware(model, samples=x, still=still)
+    ends = {w.name: w for w in aware.weights if w.name.endswith(("_min:0", "_max:0")) and "kernel" not in w.name}
+    began = {name: weight.numpy() for name, weight in ends.items()}
+    aware(x * 3, training=True)
+    moved = {name for name, weight in ends.items() if weight.numpy() != began[name]}
+    assert not moved if still else len(moved) > len(began) / 3  # a ReLU begins at nothing, and stays there
+    assert parted(aware, lower_tfmot(aware), x) <= TIES
+
+
 FIRST_AND_LAST, MIDDLE = ("down1_conv1", "picture_conv"), ("bottom_conv1",)
 SKIPS = [
     (FIRST_AND_LAST, "leaky-relu"),

@@ -25,15 +25,14 @@ class Float:
 
 @dataclass(frozen=True, kw_only=True)
 class Qat:
-    """8 bits, by TFMOT; ranges start at what so many `samples` show (0: at TFMOT's own), and are `still` or move on.
+    """8 bits, by TFMOT; ranges start at what so many `samples` show (0: at TFMOT's own); `skip` stays float.
 
-    What `skip` names stays float. Kernels may have fewer bits, `weight_bits`. With `fold` every BatchNorm is in the
-    kernel from the beginning; else it trains on and goes there afterwards.
+    Kernels may have fewer bits, `weight_bits`. With `fold` every BatchNorm is in the kernel from the beginning; else it
+    trains on and goes there afterwards.
     """
 
     skip: tuple[str, ...] = ()
     samples: Samples = 16
-    still: bool = False
     weight_bits: Bits = 8
     per_channel: bool = True
     fold: bool = False
@@ -62,7 +61,7 @@ class PaperFixedPoint:
 
 @dataclass(frozen=True, kw_only=True)
 class Ptq:
-    """No training: ranges from `samples`; with a fine-tune they are where quantization-aware training begins.
+    """No training: ranges from `samples`; with a fine-tune quantization-aware training begins there (`still`: stays).
 
     Without `fold` every BatchNorm is a layer of its own; one that trains on goes into a kernel at the end. Before the
     ranges are sought, channels may be made alike (`equalize`) and high biases moved on (`absorb`); afterwards weights
@@ -82,6 +81,7 @@ class Ptq:
     absorb: bool = False
     round_up: bool = False
     correct: bool = False
+    still: bool = False
     samples: Annotated[int, Between(1, 10_000)] = 128
 
 
@@ -91,11 +91,11 @@ Scheme = Float | Qat | FixedPoint | PaperFixedPoint | Ptq
 def scheme_clashes(scheme: Scheme, *, trains: bool) -> Iterator[tuple[str, str, str]]:
     """What is wrong between keys that are each right: the key, the problem, what may stand there."""
     if isinstance(scheme, Ptq) and trains:
-        kept = ("method", "weights", "per_channel", "fold", "samples")
+        kept = ("method", "weights", "weight_bits", "per_channel", "fold", "still", "samples")
         if scheme != Ptq(**{name: getattr(scheme, name) for name in kept}):
-            yield "fine_tune.steps", "set behind these grids", "0, or 8 bits, uncorrected: what TFMOT trains"
-    if isinstance(scheme, Qat) and scheme.still and not scheme.samples:
-        yield "scheme.still", "true with no samples", "it with samples: TFMOT's own ranges fit no network"
+            yield "fine_tune.steps", "set behind these grids", "0, or 8 bits a value, uncorrected: what TFMOT trains"
+    if isinstance(scheme, Ptq) and scheme.still and not trains:
+        yield "scheme.still", "true where nothing trains", "it with fine_tune.steps"
     if isinstance(scheme, PaperFixedPoint):
         for key, pair in (("weights", scheme.weights), ("activations", scheme.activations)):
             if not sum(pair):

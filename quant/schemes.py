@@ -59,7 +59,6 @@ def quantize(
                 weight_bits=scheme.weight_bits,
                 per_channel=scheme.per_channel,
                 fold=scheme.fold,
-                still=scheme.still,
             )
         case FixedPoint():
             return fixed_point(
@@ -94,7 +93,13 @@ def _after_training(model: Any, scheme: Ptq, samples: Array | None, *, trains: b
             raise ValueError("an equalized network is no zoo network any more: it does not train on")
         ranges = calibrated(lowered, batches, method=scheme.method, progress=seen).ends
         return quantization_aware(
-            model, samples=samples, ranges=ranges, per_channel=scheme.per_channel, fold=scheme.fold
+            model,
+            samples=samples,
+            ranges=ranges,
+            weight_bits=scheme.weight_bits,
+            per_channel=scheme.per_channel,
+            fold=scheme.fold,
+            still=scheme.still,
         )
     if scheme.equalize:
         lowered, _ = equalize(lowered)

@@ -182,7 +182,7 @@ BAD = {
     "no kind": (SMALL + "[scheme]\n", "scheme.kind", "qat"),
     "kind misspelt": (SMALL + '[scheme]\nkind = "fixed-pont"\n', "scheme.kind", "'fixed-point'"),
     "key of another kind": (SMALL + '[scheme]\nkind = "qat"\ninput_bits = 4\n', "scheme.input_bits", "skip, samples"),
-    "still at nothing": (SMALL + '[scheme]\nkind = "qat"\nstill = true\nsamples = 0\n', "scheme.still", "with samples"),
+    "still, and nothing moves": (SMALL + '[scheme]\nkind = "ptq"\nstill = true\n', "scheme.still", "fine_tune.steps"),
     "bits beyond TFMOT's": (SMALL + '[scheme]\nkind = "qat"\nweight_bits = 1\n', "scheme.weight_bits", "from 2 to 8"),
     "bits beyond": (SMALL + '[scheme]\nkind = "fixed-point"\nweight_bits = 9\n', "scheme.weight_bits", "from 2 to 8"),
     "three of two": (

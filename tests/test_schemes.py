@@ -9,8 +9,9 @@ from test_fold import SUMS
 import keras_models
 from keras_models.fold import plain
 from quant.precision import halved
+from quant.qat import activation_ranges
 from quant.scheme import FixedPoint, Float, PaperFixedPoint, Ptq, Qat, scheme_clashes
-from quant.schemes import bring_back, quantize, wanted
+from quant.schemes import bring_back, lower, quantize, wanted
 
 NETWORKS = {
     "unet": {"width": 4, "levels": 2, "activation": "relu"},
@@ -136,7 +137,7 @@ def test_a_step_of_post_training_is_taken_if_the_scheme_asks_for_it(step):
 @pytest.mark.parametrize(
     "scheme",
     [
-        Ptq(weight_bits=4),
+        Ptq(activation_bits=4),
         Ptq(symmetric=True),
         Ptq(equalize=True),
         Ptq(correct=True),
@@ -156,6 +157,22 @@ def test_grids_that_tfmot_cannot_train_are_refused_behind_a_calibration(scheme):
 @pytest.mark.parametrize("fold", [True, False])
 def test_one_scale_or_many_folded_or_not_may_be_trained_behind_a_calibration(per_channel, fold):
     assert not list(scheme_clashes(Ptq(per_channel=per_channel, fold=fold), trains=True))
+
+
+def test_kernels_of_few_bits_may_be_trained_between_ranges_that_stay():
+    scheme = Ptq(weight_bits=4, still=True, method="minmax", samples=2)
+    assert not list(scheme_clashes(scheme, trains=True))
+    model = build("unet")
+    x = np.random.default_rng(0).random((2, 16, 16, 4), np.float32)
+    aware = quantize(model, scheme, samples=x)
+    lowered = lower(aware, scheme)
+    assert {grid.bits for grid in lowered.kernels.values()} == {4}
+    found = activation_ranges(aware.get_layer("quant_picture_conv"))[0]
+    ends = [found[name].numpy() for name in ("min_var", "max_var")]
+    aware(x * 2, training=True)
+    assert ends == [found[name].numpy() for name in ("min_var", "max_var")]
+    made = model(x).numpy()
+    assert ends == pytest.approx([min(made.min(), 0), max(made.max(), 0)], abs=1e-5)
 
 
 def test_float_is_the_network_itself():

@@ -29,6 +29,7 @@ __all__ = ["activation_ranges", "quantization_aware"]
 
 K = tf_keras.layers
 CONVS = (K.Conv2D, K.DepthwiseConv2D)
+AT_ONCE = 16  # samples in memory, with what all layers make of them
 
 
 def quantization_aware(
@@ -234,17 +235,27 @@ def _seamed(model: Any, floats: set[str], loose: set[str]) -> Any:
 
 def _start_ranges(aware: Any, model: Any, samples: Any, known: Mapping[str, tuple[float, float]]) -> None:
     """Set each activation range to the known one, or to what the float network's layer of that name puts out."""
-    layers = [layer for layer in model.layers if f"quant_{layer.name}" in {w.name for w in aware.layers}]
-    seen = tf_keras.Model(model.inputs, {layer.name: layer.output for layer in layers})(samples)
+    wrapped = {wrapper.name for wrapper in aware.layers}
+    seen = _ends(model, samples, of={layer.name for layer in model.layers if f"quant_{layer.name}" in wrapped})
     for wrapper in aware.layers:
         name = wrapper.name.removeprefix("quant_")
-        ends = known.get(getattr(wrapper, "carries", name))
         if type(wrapper).__name__ == "QuantizeLayer":
-            _assign(wrapper.quantizer_vars, known.get(model.input_names[0], samples))
-        elif name in seen:
-            moves = not isinstance(wrapper.quantize_config, RoundedGate)
-            for ranges in activation_ranges(wrapper) if moves else ():
-                _assign(ranges, seen[name] if ends is None else ends)
+            _assign(wrapper.quantizer_vars, known.get(model.input_names[0]) or (np.min(samples), np.max(samples)))
+        elif name in seen and not isinstance(wrapper.quantize_config, RoundedGate):
+            for ranges in activation_ranges(wrapper):
+                _assign(ranges, known.get(getattr(wrapper, "carries", name)) or seen[name])
+
+
+def _ends(model: Any, samples: Any, *, of: set[str]) -> dict[str, tuple[float, float]]:
+    """The least and the greatest that those layers put out."""
+    probe = tf_keras.Model(model.inputs, {layer.name: layer.output for layer in model.layers if layer.name in of})
+    found: dict[str, tuple[float, float]] = {}
+    for first in range(0, len(samples), AT_ONCE):
+        for name, values in probe(samples[first : first + AT_ONCE]).items():
+            low, high = float(np.min(values)), float(np.max(values))
+            least, most = found.get(name, (low, high))
+            found[name] = min(least, low), max(most, high)
+    return found
 
 
 def _hold_ranges(aware: Any) -> None:
@@ -267,7 +278,6 @@ def activation_ranges(wrapper: Any) -> list[dict[str, Any]]:
     return [ranges for ranges in found if ranges]
 
 
-def _assign(ranges: dict[str, Any], values: Any) -> None:
-    values = np.asarray(values)
-    ranges["min_var"].assign(min(values.min(), 0.0))
-    ranges["max_var"].assign(max(values.max(), 0.0))
+def _assign(ranges: dict[str, Any], ends: tuple[float, float]) -> None:
+    ranges["min_var"].assign(min(ends[0], 0.0))
+    ranges["max_var"].assign(max(ends[1], 0.0))

@@ -165,17 +165,24 @@ def measured(sample, methods, models):
 
 
 def rows(args, models):
-    """One row a frame and ratio."""
+    """One row a frame and ratio; of the peers what an earlier run found, if there was one: they do not change."""
+    earlier = json.loads(args.peers.read_text()) if args.peers else []
+    known = {(row["ratio"], row["scene"], row["number"], row["side"]): row for row in earlier}
     for ratio in RATIOS:
         begin = time.process_time()
-        methods = tuned(*tuning(args, ratio))
+        methods = {} if known else tuned(*tuning(args, ratio))
         said = {kind: {name: str(one) for name, one in chosen.items()} for kind, chosen in methods.items()}
         print(f"x{ratio:g}: tuned in {time.process_time() - begin:.0f} s of CPU", file=sys.stderr, flush=True)
         for scene, number, sample in frames(args, ratio):
             gain = sample.camera.sensor.K / (sample.camera.white - sample.camera.black)
-            told = {"ratio": ratio, "scene": scene, "number": number, "gain": gain * LEVELS}
+            told = {"ratio": ratio, "scene": scene, "number": number, "side": args.side, "gain": gain * LEVELS}
             told["electrons"] = float(sample.colours.mean()) / ratio / gain
-            yield {**told, "figures": measured(sample, methods, models), "tuned": said}
+            found = measured(sample, methods, models)
+            if known:
+                row = known[ratio, scene, number, args.side]
+                said, peers = row["tuned"], {who: row["figures"][who] for who in row["tuned"]}
+                found = peers | found
+            yield {**told, "figures": found, "tuned": said}
 
 
 def mean(values, digits):
@@ -275,6 +282,7 @@ def arguments():
     parser.add_argument("--photos", default="11.png 12.png", type=str.split, help="not trained on (%(default)s)")
     parser.add_argument("--frames", default=24, type=int, help="at each ratio (%(default)s)")
     parser.add_argument("--side", default=512, type=int, help="of a frame's mosaic, in pixels (%(default)s)")
+    parser.add_argument("--peers", type=Path, help="what an earlier run wrote; classical figures are taken from it")
     parser.add_argument("--out", type=Path, help="also write every figure of every frame there, as JSON")
     return parser.parse_args()
 

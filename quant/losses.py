@@ -15,7 +15,7 @@ import tensorflow as tf
 
 from runtime.errors import UnknownName
 
-__all__ = ["LOSSES", "depth", "dice", "l1", "l1_light", "l2", "loss", "ms_ssim_l1", "ssim"]
+__all__ = ["LOSSES", "depth", "dice", "l1", "l1_level", "l1_light", "l2", "loss", "ms_ssim_l1", "ssim"]
 
 Tensor = Any
 Loss = Callable[[Tensor, Tensor], Tensor]
@@ -26,6 +26,7 @@ SCALES = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)  # how much each scale counts,
 MIX = 0.84  # the share of MS-SSIM in the mix, as published
 # The slope of x^0.0448 grows without bound at 0; below this a scale shows nothing alike, and has no slope.
 LEAST = 1e-4
+DIM = 0.05  # of white: in brighter boxes the share of light that is lost counts, in darker ones the light
 BOX = 16  # pixels a side: what noise leaves of light in so many is the light
 SMOOTH = 1.0  # pixels: with none in the truth, one predicted by mistake costs about a half and not everything
 
@@ -41,10 +42,14 @@ def l1_light(y: Tensor, prediction: Tensor) -> Tensor:
 
     Alone, the first makes what is uncertain its median, which is darker than its mean: levels and colours shift.
     """
-    y, prediction = _pair(y, prediction)
-    _need(y, BOX)
-    light, predicted = (tf.nn.avg_pool2d(tf.square(x), BOX, BOX, "VALID") for x in (y, prediction))
-    return tf.reduce_mean(tf.abs(y - prediction)) + tf.reduce_mean(tf.abs(light - predicted))
+    light, predicted = _boxes(y, prediction)
+    return l1(y, prediction) + tf.reduce_mean(tf.abs(light - predicted))
+
+
+def l1_level(y: Tensor, prediction: Tensor) -> Tensor:
+    """The same, the light of boxes in shares of itself: dim surfaces keep their level as bright ones do."""
+    light, predicted = _boxes(y, prediction)
+    return l1(y, prediction) + tf.reduce_mean(tf.abs(light - predicted) / (light + DIM))
 
 
 def l2(y: Tensor, prediction: Tensor) -> Tensor:
@@ -86,7 +91,7 @@ def depth(y: Tensor, prediction: Tensor) -> Tensor:
 
 
 LOSSES: dict[str, Loss] = {
-    **{"l1": l1, "l1-light": l1_light, "l2": l2, "ssim": ssim, "ms-ssim-l1": ms_ssim_l1},
+    **{"l1": l1, "l1-light": l1_light, "l1-level": l1_level, "l2": l2, "ssim": ssim, "ms-ssim-l1": ms_ssim_l1},
     **{"dice": dice, "depth": depth},
 }
 
@@ -103,6 +108,14 @@ def _pair(y: Tensor, prediction: Tensor) -> tuple[Tensor, Tensor]:
     y, prediction = (tf.cast(tf.convert_to_tensor(x), tf.float32) for x in (y, prediction))
     y.shape.assert_is_compatible_with(prediction.shape)
     return y, prediction
+
+
+def _boxes(y: Tensor, prediction: Tensor) -> tuple[Tensor, Tensor]:
+    """The mean light of boxes, of pictures that tell its root."""
+    y, prediction = _pair(y, prediction)
+    _need(y, BOX)
+    light, predicted = (tf.nn.avg_pool2d(tf.square(x), BOX, BOX, "VALID") for x in (y, prediction))
+    return light, predicted
 
 
 def _need(y: Tensor, side: int) -> None:

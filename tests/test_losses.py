@@ -69,8 +69,20 @@ def test_l1_and_l2_are_the_means_they_say():
 def test_light_is_compared_as_means_over_boxes_beside_the_root():
     y, p = pair(2, 32, 48, 3)
     boxes = [np.square(x, dtype=np.float64).reshape(2, 2, 16, 3, 16, 3).mean((2, 4)) for x in (y, p)]
-    wanted = np.abs(y - p).mean() + np.abs(boxes[0] - boxes[1]).mean()
-    assert value("l1-light", y, p) == pytest.approx(wanted, abs=ROUNDING)
+    off = np.abs(boxes[0] - boxes[1])
+    assert value("l1-light", y, p) == pytest.approx(np.abs(y - p).mean() + off.mean(), abs=ROUNDING)
+    shares = off / (boxes[0] + 0.05)
+    assert value("l1-level", y, p) == pytest.approx(np.abs(y - p).mean() + shares.mean(), abs=ROUNDING)
+
+
+def test_a_dim_surface_a_tenth_too_dark_counts_as_half_a_bright_one_that_is():
+    dim, bright = (np.full((1, 16, 16, 1), np.sqrt(light), np.float32) for light in (0.05, 1.0))
+    of_light, of_level = (
+        [value(name, y, y * np.sqrt(0.9)) - value("l1", y, y * np.sqrt(0.9)) for y in (dim, bright)]
+        for name in ("l1-light", "l1-level")
+    )
+    assert of_light[0] / of_light[1] == pytest.approx(0.05, rel=0.01)
+    assert of_level[0] / of_level[1] == pytest.approx(0.525, rel=0.01)
 
 
 def test_of_what_is_uncertain_l1_takes_the_median_and_l1_of_light_comes_nearer_to_the_mean():

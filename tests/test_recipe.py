@@ -218,6 +218,7 @@ BAD = {
     "dice of pictures": (SMALL + 'loss = "dice"', "fit.loss", "shapes"),
     "depth of pictures": (SMALL + '[fine_tune]\nsteps = 1\nloss = "depth"\n', "fine_tune.loss", "nyu or rooms"),
     "root of pictures": (SMALL + 'loss = "l1-light"', "fit.loss", "camera-root"),
+    "levels of pictures": (SMALL + 'loss = "l1-level"', "fit.loss", "camera-root"),
     "no window": (SMALL + 'loss = "ssim"\nsize = 8', "fit.size", "11 or more"),
     "ratios swapped": (SYNTHETIC + "ratio = [300, 100]\n", "data.ratio", "lower one first"),
     "gains swapped": (SYNTHETIC + "gain = [3, 1]\n", "data.gain", "lower one first"),

@@ -7,7 +7,7 @@ from pathlib import Path
 __all__ = ["FOLDER", "NAMES", "located"]
 
 FOLDER = Path(__file__).with_name("parents")
-NAMES = ("fast",)  # `small` is `fast` in fewer bits
+NAMES = ("fast",)
 
 
 def located(weights: str | Path) -> Path:

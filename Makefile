@@ -7,14 +7,14 @@ BIN     = $(VENV)/bin
 SUDO    = $(shell test $$(id -u) = 0 || echo sudo)
 STAMP   = $(VENV)/.ready
 
-.PHONY: demo demo.jpg test lint bench report clean
+.PHONY: demo quant/demo.jpg test lint bench report clean
 .DEFAULT_GOAL := demo
 
 demo: $(LIGHT)/.ready
 	@$(LIGHT)/bin/python -m quant.demo --out demo
 
 # The picture in the README.
-demo.jpg: $(LIGHT)/.ready
+quant/demo.jpg: $(LIGHT)/.ready
 	@$(LIGHT)/bin/python -m quant.demo --model fast --ratio 300 --out demo/picture >/dev/null
 	@$(LIGHT)/bin/python -c "from PIL import Image; \
 	  Image.open('demo/picture/x300/sheet.png').reduce(2).save('$@', quality=88, optimize=True)"

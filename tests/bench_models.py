@@ -179,7 +179,9 @@ def rows(args, models):
             told["electrons"] = float(sample.colours.mean()) / ratio / gain
             found = measured(sample, methods, models)
             if known:
-                row = known[ratio, scene, number, args.side]
+                row = known.get((ratio, scene, number, args.side))
+                if row is None:
+                    sys.exit(f"{args.peers} is of other frames: x{ratio:g}, {scene} {number} is not in it")
                 said, peers = row["tuned"], {who: row["figures"][who] for who in row["tuned"]}
                 found = peers | found
             yield {**told, "figures": found, "tuned": said}

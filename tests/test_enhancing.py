@@ -210,3 +210,16 @@ def test_the_result_says_what_was_done(session, tmp_path):
     assert set(told["seconds"]) == {"decode", "pack", "infer", "develop", "encode"}
     assert told["ratio"] >= 1
     assert told["peak"] > 0
+
+
+def test_an_engine_that_lays_out_much_memory_gets_windows_and_makes_the_same_picture(session, tmp_path, monkeypatch):
+    raw = read(night(tmp_path / "a.dng", 480, 640))
+    made = []
+    for fresh in (0.0, 1.0):
+        monkeypatch.setattr(session, "fresh", fresh)
+        enhancer = Enhancer(session, Wish(ratio="40"))
+        job = enhancer.prepare(raw)
+        enhancer.infer(job)
+        made.append((len(list(job.plan)), job.pixels))
+    assert made[0][0] == 1 < made[1][0]
+    assert np.abs(made[0][1].astype(int) - made[1][1]).max() <= ONE_LEVEL

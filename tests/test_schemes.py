@@ -159,6 +159,13 @@ def test_one_scale_or_many_folded_or_not_may_be_trained_behind_a_calibration(per
     assert not list(scheme_clashes(Ptq(per_channel=per_channel, fold=fold), trains=True))
 
 
+def test_kernels_of_few_bits_may_be_trained_from_the_beginning():
+    x = np.random.default_rng(0).random((2, 16, 16, 4), np.float32)
+    scheme = Qat(weight_bits=4, samples=2)
+    lowered = lower(quantize(build("unet"), scheme, samples=x), scheme)
+    assert {grid.bits for grid in lowered.kernels.values()} == {4}
+
+
 def test_kernels_of_few_bits_may_be_trained_between_ranges_that_stay():
     scheme = Ptq(weight_bits=4, still=True, method="minmax", samples=2)
     assert not list(scheme_clashes(scheme, trains=True))

@@ -2,7 +2,7 @@
 PYTHON ?= python3
 VENV   ?= .venv
 LIGHT  ?= .venv-demo
-SHIPPED ?= fast
+SHIPPED ?= fast small
 BIN     = $(VENV)/bin
 SUDO    = $(shell test $$(id -u) = 0 || echo sudo)
 STAMP   = $(VENV)/.ready

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
-__all__ = ["FOLDER", "NAMES", "located"]
+__all__ = ["FOLDER", "PARENTS", "located"]
 
 FOLDER = Path(__file__).with_name("parents")
-NAMES = ("fast",)
+PARENTS = {"fast": "fast", "small": "fast"}  # the float weights that each of the models was made of
 
 
 def located(weights: str | Path) -> Path:
-    """The file that is meant: one of that path, or else the weights of that name."""
+    """The file that is meant: one of that path, or else what the model of that name was made of."""
     path = Path(weights)
-    return FOLDER / f"{weights}.npz" if str(weights) in NAMES and not path.exists() else path
+    return FOLDER / f"{PARENTS[str(weights)]}.npz" if str(weights) in PARENTS and not path.exists() else path

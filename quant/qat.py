@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
+from copy import copy as copy_of
 from difflib import get_close_matches
 from fnmatch import fnmatchcase
 from typing import Any
@@ -39,15 +40,16 @@ def quantization_aware(
     ranges: Mapping[str, tuple[float, float]] | None = None,
     skip: tuple[str, ...] = (),
     weight_bits: int = 8,
+    bits_of: Mapping[str, int] | None = None,
     per_channel: bool = True,
     fold: bool = False,
     still: bool = False,
 ) -> Any:
     """A copy of a float network, its weights included, that trains as if it ran in 8 bits.
 
-    A kernel has one scale a channel (`per_channel`) or one in all, and fewer bits if `weight_bits` says so. Each
-    BatchNorm behind a convolution trains on and goes into it when lowered; with `fold` it is in the kernel from the
-    beginning, and Dropout is left out.
+    A kernel has one scale a channel (`per_channel`) or one in all, and fewer bits if `weight_bits` says so, or
+    `bits_of` for its layer. Each BatchNorm behind a convolution trains on and goes into it when lowered; with `fold` it
+    is in the kernel from the beginning, and Dropout is left out.
 
     TFMOT starts every activation range at -6 to 6 and moves it by a thousandth a step. With `samples` the ranges
     begin where the float network's own activations lie on them, or where `ranges` has them, by layer, and if `still`
@@ -71,8 +73,7 @@ def quantization_aware(
 
     annotated = tf_keras.models.clone_model(model, clone_function=wrap)
     aware = tfmot.quantization.keras.quantize_apply(annotated, scheme=Kernels(per_channel=per_channel))
-    for _, quantizer, _ in (each for layer in aware.layers for each in getattr(layer, "_weight_vars", ())):
-        quantizer.num_bits = weight_bits  # TFMOT's rules know 8 alone, its quantizers any number
+    _set_bits(aware, weight_bits, bits_of or {})
     for relu, conv in inner.items():
         aware.get_layer(f"quant_{conv}").carries = relu  # under which name the float network puts out the same
     if samples is not None:
@@ -80,6 +81,19 @@ def quantization_aware(
     if still:
         _hold_ranges(aware)
     return aware
+
+
+def _set_bits(aware: Any, bits: int, own: Mapping[str, int]) -> None:
+    """Give every kernel its bits: TFMOT's rules know 8 alone, its quantizers any number, but layers share them."""
+    wrappers = {w.name.removeprefix("quant_"): w for w in aware.layers if getattr(w, "_weight_vars", ())}
+    for name in own:
+        if name not in wrappers:
+            raise UnknownName("layer with a kernel", name, wrappers)
+    for name, wrapper in wrappers.items():
+        for at, (weight, quantizer, ranges) in enumerate(wrapper._weight_vars):
+            its_own = copy_of(quantizer)
+            its_own.num_bits = own.get(name, bits)
+            wrapper._weight_vars[at] = weight, its_own, ranges
 
 
 def _named_by(patterns: tuple[str, ...], model: Any) -> set[str]:

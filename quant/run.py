@@ -85,7 +85,7 @@ def master(run: str, *, beside: Path) -> Path:
     for folder in (Path(run), beside.parent / run):
         if (folder / RESULT).is_file() and (folder / MASTER).is_file():
             return folder / MASTER
-    if run in parents.NAMES:
+    if run in parents.PARENTS:
         return parents.located(run)
     wanted, name = beside.parent / run, Path(run).name  # a run's folder is named as its recipe, unless told otherwise
     raise UnreadableFile(wanted, "is no finished run", f"train {name!r} first: qk-train {name} --out {wanted}")

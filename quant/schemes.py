@@ -97,6 +97,7 @@ def _after_training(model: Any, scheme: Ptq, samples: Array | None, *, trains: b
             samples=samples,
             ranges=ranges,
             weight_bits=scheme.weight_bits,
+            bits_of=scheme.bits_of,
             per_channel=scheme.per_channel,
             fold=scheme.fold,
             still=scheme.still,

@@ -223,12 +223,15 @@ def main():
     args = parser.parse_args()
     models = {Path(path).stem: session.open(path) for path in args.model}
     print(f"| | {' | '.join(HEADS)} |\n| --- |{' ---: |' * len(HEADS)}")
-    harmed = []
+    harmed, judged = [], 0
     for path in sorted(args.data.iterdir()):
         try:
             harmed += [f"{path.name} by {name}" for name in file(path, models, args)]
+            judged += 1
         except Error as error:
             print(f"left out: {error}", file=sys.stderr)
+    if not judged:
+        sys.exit(f"no RAW file in {args.data}")
     print(f"\nHarmed (more than {LOST:g} dB or {CAST:.0%}): {', '.join(harmed) or 'nothing'}")
 
 

@@ -1,6 +1,6 @@
 """How much better than classical denoising a model is, in the dark, on frames it has never seen; tables and JSON.
 
-    python tests/bench_models.py --model fast.onnx --model fast-int8.onnx --model fast-4bit.onnx
+    python tests/bench_models.py --model float.onnx --model fast.onnx --model small.onnx
 
 The protocol. A frame is 512 x 512 pixels of mosaic: a third of them pieces of held-out photographs (`--photos`, which
 no training may have), the others dead leaves of a seed that no recipe can have. Each is seen by a random camera of its
@@ -296,6 +296,8 @@ def main():
         print(f"No folder {args.data}: dead leaves alone.\n")
         args.photos = []
     models = {Path(path).name: session.open(path) for path in args.model}
+    if len(models) < len(args.model):
+        sys.exit("two models have one name: the tables could not tell them apart")
     here = machine()
     print(f"{here.processor}, {here.cores} cores, {time.strftime('%Y-%m-%d')}: frames of {args.side} x {args.side}")
     found = []

@@ -4,6 +4,7 @@ import keras_models
 from export.report import load_any
 from keras_models import parents
 from quant.run import master
+from runtime import shipped as shipped_models
 from runtime.errors import UnreadableFile
 
 
@@ -13,12 +14,13 @@ def shipped(tmp_path, monkeypatch):
     model, contract = keras_models.build("c-unet++", width=2)
     keras_models.save(model, contract, tmp_path / "parents" / "tiny.npz")
     monkeypatch.setattr(parents, "FOLDER", tmp_path / "parents")
-    monkeypatch.setattr(parents, "NAMES", ("tiny",))
+    monkeypatch.setattr(parents, "PARENTS", {"tiny": "tiny", "its-4-bits": "tiny"})
     return model
 
 
 def test_weights_that_ship_go_by_name(shipped, tmp_path):
     assert parents.located("tiny") == tmp_path / "parents" / "tiny.npz"
+    assert parents.located("its-4-bits") == parents.located("tiny"), "two models may be made of the same"
     assert parents.located("other") != parents.FOLDER / "other.npz"
     again, contract = keras_models.load("tiny")
     assert contract.options["width"] == 2
@@ -43,4 +45,5 @@ def test_a_run_may_begin_with_them_unless_one_beside_it_has_the_name(shipped, tm
 
 
 def test_every_one_that_ships_is_there():
-    assert all(parents.located(name).is_file() for name in parents.NAMES)
+    assert all(parents.located(name).is_file() for name in parents.PARENTS)
+    assert parents.PARENTS.keys() == set(shipped_models.NAMES)

@@ -369,6 +369,12 @@ def test_a_recipe_like_another_is_that_one_but_for_what_it_says(tmp_path):
     assert read(tmp_path / "third.toml") == replace(mine, name="third", scheme=FixedPoint(weight_bits=4))
 
 
+def test_a_recipe_may_be_like_one_of_the_project(tmp_path):
+    (tmp_path / "fast.toml").write_text('like = "shipped/fast"\n[fine_tune]\nsteps = 700\n')
+    shipped = read("shipped/fast")
+    assert read(tmp_path / "fast.toml") == replace(shipped, fine_tune=replace(shipped.fine_tune, steps=700))
+
+
 def test_a_recipe_like_none_that_is_there_or_like_itself_is_refused(tmp_path):
     for name, like in (("a", "'b'"), ("b", "'a'"), ("c", "'c'"), ("d", "'bb'"), ("e", "3")):
         (tmp_path / f"{name}.toml").write_text(f"like = {like}\n" + SMALL)

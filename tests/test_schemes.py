@@ -1,5 +1,7 @@
 """Weights that were trained under a scheme, back in the float network."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import tf_keras
@@ -12,6 +14,7 @@ from quant.precision import halved
 from quant.qat import activation_ranges
 from quant.scheme import FixedPoint, Float, PaperFixedPoint, Ptq, Qat, scheme_clashes
 from quant.schemes import bring_back, lower, quantize, wanted
+from runtime.errors import UnknownName
 
 NETWORKS = {
     "unet": {"width": 4, "levels": 2, "activation": "relu"},
@@ -143,9 +146,8 @@ def test_a_step_of_post_training_is_taken_if_the_scheme_asks_for_it(step):
         Ptq(correct=True),
         Ptq(absorb=True),
         Ptq(round_up=True),
-        Ptq(bits_of={"down1_conv1": 4}),
     ],
-    ids=["4 bits", "symmetric", "equalized", "corrected", "absorbed", "rounded", "mixed"],
+    ids=["4 bits", "symmetric", "equalized", "corrected", "absorbed", "rounded"],
 )
 def test_grids_that_tfmot_cannot_train_are_refused_behind_a_calibration(scheme):
     ((key, _, _),) = scheme_clashes(scheme, trains=True)
@@ -164,6 +166,18 @@ def test_kernels_of_few_bits_may_be_trained_from_the_beginning():
     scheme = Qat(weight_bits=4, samples=2)
     lowered = lower(quantize(build("unet"), scheme, samples=x), scheme)
     assert {grid.bits for grid in lowered.kernels.values()} == {4}
+
+
+def test_kernels_may_be_trained_in_bits_of_their_own():
+    x = np.random.default_rng(0).random((2, 16, 16, 4), np.float32)
+    scheme = Ptq(weight_bits=4, bits_of={"picture_conv": 8}, method="minmax", samples=2)
+    assert not list(scheme_clashes(scheme, trains=True))
+    lowered = lower(quantize(build("unet"), scheme, samples=x), scheme)
+    wide = {name for name, grid in lowered.kernels.items() if grid.bits == 8}
+    assert wide == {"picture_conv"}
+    assert {grid.bits for grid in lowered.kernels.values()} == {4, 8}
+    with pytest.raises(UnknownName, match="picture_con"):
+        quantize(build("unet"), replace(scheme, bits_of={"picture_con": 8}), samples=x)
 
 
 def test_kernels_of_few_bits_may_be_trained_between_ranges_that_stay():

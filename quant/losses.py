@@ -15,7 +15,7 @@ import tensorflow as tf
 
 from runtime.errors import UnknownName
 
-__all__ = ["LOSSES", "decibel", "depth", "dice", "l1", "l1_level", "l1_light", "l2", "loss", "ms_ssim_l1", "ssim"]
+__all__ = ["LOSSES", "depth", "dice", "l1", "l1_level", "l1_light", "l2", "loss", "ms_ssim_l1", "ssim"]
 
 Tensor = Any
 Loss = Callable[[Tensor, Tensor], Tensor]
@@ -28,8 +28,6 @@ MIX = 0.84  # the share of MS-SSIM in the mix, as published
 LEAST = 1e-4
 DIM = 0.05  # of white: in brighter boxes the share of light that is lost counts, in darker ones the light
 BOX = 16  # pixels a side: what noise leaves of light in so many is the light
-TINY = 1e-6  # added to a mean squared error: what is good to 60 dB need not become better
-LEVEL = 4.0  # times the share of light that is off: beside logarithms, levels must not be lost
 SMOOTH = 1.0  # pixels: with none in the truth, one predicted by mistake costs about a half and not everything
 
 
@@ -52,19 +50,6 @@ def l1_level(y: Tensor, prediction: Tensor) -> Tensor:
     """The same, the light of boxes in shares of itself: dim surfaces keep their level as bright ones do."""
     light, predicted = _boxes(y, prediction)
     return l1(y, prediction) + tf.reduce_mean(tf.abs(light - predicted) / (light + DIM))
-
-
-def decibel(y: Tensor, prediction: Tensor) -> Tensor:
-    """A logarithm of two mean squared errors of each picture, of the root of light and of light, and its levels.
-
-    In a mean of errors the noisiest pictures are nearly all there is, and the others are learnt from last. Levels are
-    those of `l1-level`, of each place of a tile of 2 x 2 pixels by itself: that it is even is seen.
-    """
-    y, prediction = _pair(y, prediction)
-    errors = (tf.reduce_mean(tf.square(of(y) - of(prediction)), axis=[1, 2, 3]) for of in (tf.identity, tf.square))
-    light, predicted = _boxes(y, prediction, apart=True)
-    level = tf.reduce_mean(tf.abs(light - predicted) / (light + DIM))
-    return tf.add_n([tf.reduce_mean(tf.math.log1p(error / TINY)) for error in errors]) / 4 + LEVEL * level
 
 
 def l2(y: Tensor, prediction: Tensor) -> Tensor:
@@ -106,8 +91,8 @@ def depth(y: Tensor, prediction: Tensor) -> Tensor:
 
 
 LOSSES: dict[str, Loss] = {
-    **{"l1": l1, "l1-light": l1_light, "l1-level": l1_level, "decibel": decibel, "l2": l2},
-    **{"ssim": ssim, "ms-ssim-l1": ms_ssim_l1, "dice": dice, "depth": depth},
+    **{"l1": l1, "l1-light": l1_light, "l1-level": l1_level, "l2": l2, "ssim": ssim, "ms-ssim-l1": ms_ssim_l1},
+    **{"dice": dice, "depth": depth},
 }
 
 
@@ -125,12 +110,11 @@ def _pair(y: Tensor, prediction: Tensor) -> tuple[Tensor, Tensor]:
     return y, prediction
 
 
-def _boxes(y: Tensor, prediction: Tensor, *, apart: bool = False) -> tuple[Tensor, Tensor]:
-    """The mean light of boxes, of pictures that tell its root; `apart`: of the four places of 2 x 2 pixels apart."""
+def _boxes(y: Tensor, prediction: Tensor) -> tuple[Tensor, Tensor]:
+    """The mean light of boxes, of pictures that tell its root."""
     y, prediction = _pair(y, prediction)
-    _need(y, 2 * BOX if apart else BOX)
-    pictures = (tf.nn.space_to_depth(x, 2) if apart else x for x in (y, prediction))
-    light, predicted = (tf.nn.avg_pool2d(tf.square(x), BOX, BOX, "VALID") for x in pictures)
+    _need(y, BOX)
+    light, predicted = (tf.nn.avg_pool2d(tf.square(x), BOX, BOX, "VALID") for x in (y, prediction))
     return light, predicted
 
 

@@ -96,7 +96,7 @@ class Fit:
     steps: Whole
     batch: Annotated[int, Between(1, 4096)] = 16
     size: Annotated[int, Between(1, 4096)] = 64
-    loss: Literal["l1", "l1-light", "l1-level", "decibel", "l2", "ssim", "ms-ssim-l1", "dice", "depth"] = "l1"
+    loss: Literal["l1", "l1-light", "l1-level", "l2", "ssim", "ms-ssim-l1", "dice", "depth"] = "l1"
     optimizer: Literal["adam", "adamw"] = "adam"
     rate: Rate = 1e-4
     schedule: Constant | Steps | Cosine = field(default_factory=Constant)
@@ -263,7 +263,7 @@ def _fit_clashes(key: str, fit: Fit, data: Data) -> Iterator[tuple[str, str, str
         )
     if fit.weight_decay is not None and fit.optimizer != "adamw":
         yield f"{key}.weight_decay", f"set for {fit.optimizer!r}", "it with 'adamw'"
-    if fit.loss in ("l1-light", "l1-level", "decibel") and getattr(data, "output", None) != "camera-root":
+    if fit.loss in ("l1-light", "l1-level") and getattr(data, "output", None) != "camera-root":
         yield f"{key}.loss", f"{fit.loss!r} where no root is told", "it with the output camera-root, or another"
     if fit.loss in ("ssim", "ms-ssim-l1") and fit.size < WINDOW:
         yield f"{key}.size", str(fit.size), f"{WINDOW} or more: SSIM's window must fit"

@@ -85,32 +85,6 @@ def test_a_dim_surface_a_tenth_too_dark_counts_as_half_a_bright_one_that_is():
     assert of_level[0] / of_level[1] == pytest.approx(0.525, rel=0.01)
 
 
-def test_decibels_are_of_each_picture_and_levels_of_each_place():
-    y, p = pair(2, 32, 64, 3)
-    p[1] = y[1] + (p[1] - y[1]) / 8  # 18 dB better
-    errors = [np.square(of(y) - of(p), dtype=np.float64).mean((1, 2, 3)) for of in (np.asarray, np.square)]
-    logs = sum(np.log1p(error / 1e-6).mean() for error in errors) / 4
-    boxes = [np.square(x, dtype=np.float64).reshape(2, 1, 16, 2, 2, 16, 2, 3).mean((2, 5)) for x in (y, p)]
-    shares = np.abs(boxes[0] - boxes[1]) / (boxes[0] + 0.05)
-    assert value("decibel", y, p) == pytest.approx(logs + 4 * shares.mean(), rel=1e-5)
-
-
-def test_a_picture_with_little_noise_counts_in_decibels_as_one_with_much_does():
-    y = np.full((2, 32, 32, 1), 0.5, np.float32)
-    p = y + (picture(2, 32, 32, 1) - 0.5) * np.reshape([0.02, 0.5], (2, 1, 1, 1)).astype(np.float32)
-    of_each = {name: np.abs(slope(name, y, p) * (p - y)).sum((1, 2, 3)) for name in ("l2", "decibel")}
-    assert of_each["l2"][0] < 0.01 * of_each["l2"][1]
-    assert of_each["decibel"][0] > 0.5 * of_each["decibel"][1]
-
-
-def test_a_chequered_surface_is_off_in_level():
-    y = np.full((1, 32, 32, 1), 0.5, np.float32)
-    grid = np.indices((32, 32)).sum(0)[None, :, :, None] % 2 * 2 - 1
-    noise = np.random.default_rng(0).permutation(grid.ravel()).reshape(grid.shape)
-    even, uneven = (value("decibel", y, (y + 0.02 * one).astype(np.float32)) for one in (noise, grid))
-    assert uneven > even + 0.1
-
-
 def test_of_what_is_uncertain_l1_takes_the_median_and_l1_of_light_comes_nearer_to_the_mean():
     y = picture(1, 64, 64, 1)
     guesses = [np.full_like(y, guess) for guess in np.linspace(0, 1, 41)]
@@ -171,14 +145,14 @@ def test_a_depth_known_nowhere_is_no_loss():
 
 
 def test_a_nan_that_was_predicted_is_not_hidden():
-    y, p = pair(1, 32, 32, 1)
+    y, p = pair(1, 16, 16, 1)
     p[0, 5, 5] = np.nan
     assert all(np.isnan(value(name, y, p)) for name in LOSSES)
 
 
 @pytest.mark.parametrize("name", LOSSES)
 def test_the_slope_is_that_of_small_steps(name):
-    y, p = pair(1, 32, 32, 1)
+    y, p = pair(1, 24, 24, 1)
     p = p * np.float32(0.6)  # darker: boxes too stand away from the corner of a difference
     gradient = slope(name, y, p)
     direction = np.sign(gradient) * 1e-2

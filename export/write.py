@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import secrets
+from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from export.parity import Parity, prove
 from export.to_onnx import to_onnx
 from export.to_tflite import to_tflite
 from keras_models.graph import steps
-from keras_models.lowered import Lowered
+from keras_models.lowered import Lowered, kernel_of
 from keras_models.quantize import Quantize
 from runtime.contract import Contract
 from runtime.errors import BadOption, NotEqual
@@ -40,7 +41,11 @@ def write(lowered: Lowered, contract: Contract, path: str | Path) -> Parity:
 
 
 def described(lowered: Lowered, contract: Contract) -> Contract:
-    """The contract with the bits the network really has: the widest kernel's, the widest activation's."""
-    weights = [grid.bits for grid in lowered.kernels.values()]
+    """The contract with the bits the network really has: those of most weights, and of the widest activation."""
+    weights: Counter[int] = Counter()
+    for step in steps(lowered.model):
+        if (grid := lowered.kernels.get(step.name)) is not None:
+            weights[grid.bits] += kernel_of(step.layer).size
     activations = [step.layer.grid.bits for step in steps(lowered.model) if isinstance(step.layer, Quantize)]
-    return replace(contract, weight_bits=max(weights, default=32), activation_bits=max(activations, default=32))
+    most = max(weights, key=lambda bits: weights[bits], default=32)
+    return replace(contract, weight_bits=most, activation_bits=max(activations, default=32))

@@ -15,7 +15,7 @@ from export.to_tflite import to_tflite
 from export.write import described, write
 from keras_models.fold import plain
 from keras_models.grid import Grid
-from keras_models.lowered import Lowered
+from keras_models.lowered import Lowered, kernel_of
 from keras_models.quantize import Quantize
 from runtime.errors import BadOption, FileError, NotEqual
 from runtime.ort import OnnxRuntime
@@ -115,6 +115,10 @@ def test_rounded_kernels_make_a_small_file_that_is_equal_to_them(tmp_path):
 def test_a_contract_is_described_by_the_bits_the_network_has():
     _, lowered, contract = trained("unet", width=4, levels=3)
     assert (described(lowered, contract).weight_bits, described(lowered, contract).activation_bits) == (8, 8)
+    order = sorted(lowered.kernels, key=lambda name: kernel_of(lowered.model.get_layer(name)).size)
+    for few, bits in ((order[:-4], 8), (order[-4:], 4)):  # of most of the weights, however many the kernels
+        mixed = lowered.kernels | {name: replace(lowered.kernels[name], bits=4) for name in few}
+        assert described(replace(lowered, kernels=mixed), contract).weight_bits == bits
     model, contract = keras_models.build("unet", width=4, levels=2)
     assert described(plain(model), contract).weight_bits == 32
 

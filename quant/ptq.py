@@ -23,8 +23,8 @@ from quant.calibrate import Ranges, Samples, calibrated
 from quant.kernel_grids import Weights, kernel_grid
 from quant.observe import Observer
 from quant.places import moves
-from quant.rounding import activation_bits_of, check_bits, gate_grid, is_gate, rounded
-from runtime.errors import BadOption, UnknownName
+from quant.rounding import activation_bits_of, gate_grid, is_gate, kernel_bits, rounded
+from runtime.errors import BadOption
 
 __all__ = ["activation_grid", "ptq", "quantized"]
 
@@ -85,7 +85,9 @@ def quantized(
     if lowered.kernels or any(isinstance(step.layer, Quantize) for step in steps(lowered.model)):
         raise BadOption("the network", "quantized already", "a float one")
     lowered = apart(lowered)
-    walk, kernel_bits = steps(lowered.model), _kernel_bits(lowered, weight_bits, bits_of or {})
+    walk = steps(lowered.model)
+    with_kernel = [step.name for step in walk if isinstance(step.layer, CONVS)]
+    width_of = kernel_bits(with_kernel, bits=weight_bits, own=bits_of or {})
     bits = activation_bits_of(
         lowered, activations=activation_bits, inputs=input_bits, results=output_bits, own=activations_of or {}
     )
@@ -93,7 +95,7 @@ def quantized(
     kernels = {
         step.name: kernel_grid(step.layer, bits=own, per_channel=per_channel, weights=weights, x=lies[step.reads[0]])
         for step in walk
-        if (own := kernel_bits.get(step.name)) is not None
+        if (own := width_of.get(step.name)) is not None
     }
     return Lowered(_on_grids(lowered.model, lies, kernels), kernels).check()
 
@@ -123,16 +125,6 @@ def _on_grids(model: Any, lies: Mapping[int, Grid | None], kernels: Mapping[str,
 
 def _rounded(x: Any, name: str, grid: Grid | None) -> Any:
     return x if grid is None else Quantize(grid, name=f"{name}_grid")(x)
-
-
-def _kernel_bits(lowered: Lowered, bits: int, own: Mapping[str, int | None]) -> dict[str, int | None]:
-    """The bits of every kernel, by its layer's name."""
-    names = [step.name for step in steps(lowered.model) if isinstance(step.layer, CONVS)]
-    for name in own:
-        if name not in names:
-            raise UnknownName("layer with a kernel", name, names)
-    check_bits(weights=bits, **{name: width for name, width in own.items() if width is not None})
-    return {name: own.get(name, bits) for name in names}
 
 
 def _places(lowered: Lowered, ranges: Ranges, bits: Mapping[str, int], *, symmetric: bool) -> dict[int, Grid]:

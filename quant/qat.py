@@ -24,9 +24,10 @@ from keras_models.layers import AlignedUpsample, DepthToSpace
 from keras_models.rewrite import copy, rebuild
 from quant.places import ACTIVATIONS, moves, readers
 from quant.qat_configs import FixedRange, KernelAlone, Kernels, Rounded, RoundedGate, Seam, Unquantized
+from quant.rounding import kernel_bits
 from runtime.errors import UnknownName
 
-__all__ = ["activation_ranges", "quantization_aware"]
+__all__ = ["activation_ranges", "named_by", "quantization_aware"]
 
 K = tf_keras.layers
 CONVS = (K.Conv2D, K.DepthwiseConv2D)
@@ -57,7 +58,7 @@ def quantization_aware(
     `skip` names stay in float; `out*` is every layer whose name begins so.
     """
     model = plain(model).model if fold else model
-    floats = _named_by(skip, model)
+    floats = named_by(skip, model)
     model = _silu_apart(model)
     inner = _inner_relus(model, floats)
     bare = _bare(model, inner, floats)
@@ -86,17 +87,14 @@ def quantization_aware(
 def _set_bits(aware: Any, bits: int, own: Mapping[str, int]) -> None:
     """Give every kernel its bits: TFMOT's rules know 8 alone, its quantizers any number, but layers share them."""
     wrappers = {w.name.removeprefix("quant_"): w for w in aware.layers if getattr(w, "_weight_vars", ())}
-    for name in own:
-        if name not in wrappers:
-            raise UnknownName("layer with a kernel", name, wrappers)
-    for name, wrapper in wrappers.items():
-        for at, (weight, quantizer, ranges) in enumerate(wrapper._weight_vars):
+    for name, width in kernel_bits(wrappers, bits=bits, own=own).items():
+        for at, (weight, quantizer, ranges) in enumerate(wrappers[name]._weight_vars):
             its_own = copy_of(quantizer)
-            its_own.num_bits = own.get(name, bits)
-            wrapper._weight_vars[at] = weight, its_own, ranges
+            its_own.num_bits = width
+            wrappers[name]._weight_vars[at] = weight, its_own, ranges
 
 
-def _named_by(patterns: tuple[str, ...], model: Any) -> set[str]:
+def named_by(patterns: tuple[str, ...], model: Any) -> set[str]:
     """The layers that the patterns name, a SiLU as the sigmoid and the product it becomes; each must name one."""
     walk = [step for step in steps(model) if step.reads]
     names = [step.name for step in walk]

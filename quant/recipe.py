@@ -189,8 +189,8 @@ def _values(path: Path, *, behind: tuple[Path, ...] = ()) -> dict[str, Any]:
     beside, known = (folder / f"{like}.toml" for folder in (path.parent, FOLDER))
     other = next((file for file in (beside, known) if file.is_file() and file not in (path, *behind)), None)
     if other is None:
-        others = sorted({file.stem for file in path.parent.glob("*.toml")} - {file.stem for file in (path, *behind)})
-        raise refuse(path, "like", repr(like), one_of(str(like), others))
+        others = {file.stem for file in path.parent.glob("*.toml")} - {file.stem for file in (path, *behind)}
+        raise refuse(path, "like", repr(like), one_of(str(like), sorted(others.union(names(), *tables().values()))))
     return _over(_values(other, behind=(path, *behind)), values)
 
 

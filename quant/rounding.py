@@ -7,7 +7,7 @@ concatenation reads is rounded on the concatenation's grid at once, and not on o
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import numpy as np
@@ -21,7 +21,7 @@ from quant.apart import kind_of
 from quant.places import moves, readers
 from runtime.errors import BadOption, UnknownName
 
-__all__ = ["FULL", "activation_bits_of", "check_bits", "gate_grid", "is_gate", "rounded"]
+__all__ = ["FULL", "activation_bits_of", "check_bits", "gate_grid", "is_gate", "kernel_bits", "rounded"]
 
 K = tf_keras.layers
 FULL = range(2, 9)  # what a Grid and both writers carry
@@ -106,6 +106,15 @@ def _results(lowered: Lowered) -> set[int]:
         if behind and all(moves(s.layer) and s.makes in found for s in behind):
             found.add(step.makes)
     return found
+
+
+def kernel_bits(names: Collection[str], *, bits: int, own: Mapping[str, int | None]) -> dict[str, int | None]:
+    """The bits of the kernels of those layers: their `own`, None for one left in float, or else so many."""
+    for name in own:
+        if name not in names:
+            raise UnknownName("layer with a kernel", name, names)
+    check_bits(weights=bits, **{name: width for name, width in own.items() if width is not None})
+    return {name: own.get(name, bits) for name in names}
 
 
 def check_bits(**bits: int | None) -> None:

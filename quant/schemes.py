@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from keras_models.fold import plain
+from keras_models.fold import CONVS, plain
+from keras_models.graph import steps
 from keras_models.lowered import Lowered
 from keras_models.unfold import unfolded
 from quant.absorb import absorb, sampled_moments
@@ -19,11 +20,12 @@ from quant.fixed_point import fixed_point, paper_fixed_point
 from quant.lower_qkeras import lower_qkeras
 from quant.lower_tfmot import lower_tfmot
 from quant.ptq import ptq
-from quant.qat import quantization_aware
+from quant.qat import named_by, quantization_aware
 from quant.round_up import round_up
+from quant.rounding import kernel_bits
 from quant.scheme import FixedPoint, Float, PaperFixedPoint, Ptq, Qat, Scheme
 
-__all__ = ["bring_back", "lower", "quantize", "wanted"]
+__all__ = ["bring_back", "check", "lower", "quantize", "wanted"]
 
 Array = np.ndarray[Any, Any]
 Progress = Callable[[int, int], None]
@@ -33,6 +35,18 @@ AT_ONCE = 4  # samples in memory, with what all layers make of them
 def wanted(scheme: Scheme) -> int:
     """How many samples a scheme looks at before it begins."""
     return scheme.samples if isinstance(scheme, Qat | FixedPoint | Ptq) else 0
+
+
+def check(model: Any, scheme: Scheme) -> None:
+    """Raise `UnknownName` for a layer that the scheme names and the network has not: before hours of training."""
+    match scheme:
+        case Qat(skip=skip):
+            named_by(skip, plain(model).model if scheme.fold else model)
+        case Ptq():
+            layers = steps(apart(plain(model, fold=scheme.fold)).model)
+            kernel_bits(
+                [s.name for s in layers if isinstance(s.layer, CONVS)], bits=scheme.weight_bits, own=scheme.bits_of
+            )
 
 
 def quantize(

@@ -20,7 +20,7 @@ from quant.learn import FIRST, LAST, Learning
 from quant.precision import available
 from quant.recipe import Float, Recipe, read
 from quant.run import MASTER, Result, claim, finish, master, recipe_of
-from quant.schemes import bring_back, lower, quantize, wanted
+from quant.schemes import bring_back, check, lower, quantize, wanted
 from quant.sources import meant
 from quant.watch import Watch
 from quant.workers import ALONE, Team
@@ -39,6 +39,7 @@ def train(recipe: Recipe, *, out: str | Path, watch: Watch = NOBODY, team: Team 
     """
     out = Path(out)
     model, contract = _begun(recipe, out)
+    check(model, recipe.scheme)
     learning = Learning(recipe, contract, out, watch=watch, teacher=_teacher(recipe, out), team=team)
     if team.leads:
         claim(out, recipe, workers=team.size, mixed_precision=recipe.fit.mixed_precision and available())

@@ -153,6 +153,16 @@ def test_a_model_that_ships_is_trained_on_from_the_weights_that_ship(tmp_path):
     assert (made.weight_bits, made.activation_bits) == (4, 8)
 
 
+@pytest.mark.parametrize(
+    "scheme",
+    [Qat(skip=("picture_con",)), Ptq(bits_of={"picture_con": 4}), Ptq(bits_of={"picture_con": 4}, equalize=True)],
+)
+def test_a_layer_that_a_scheme_names_and_the_network_has_not_is_named_before_a_step_is_trained(scheme, tmp_path):
+    with pytest.raises(UnknownName, match="picture_con"):
+        train(recipe(scheme), out=tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
 def test_a_student_learns_from_the_maps_of_a_finished_run(before):
     maps = ("down1_act2", "out1_act2")
     distill = Distill(teacher="before", teacher_maps=maps, student_maps=maps)

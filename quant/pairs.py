@@ -19,7 +19,7 @@ from quant import camera as cameras
 from quant.camera import Camera, Light
 from quant.noise import K_RANGE, exposed
 from quant.scenes import SIDE, Leaves, Scenes
-from quant.unprocess import mosaic, rgb_to_camera, ungained
+from quant.unprocess import blurred, mosaic, rgb_to_camera, ungained
 from runtime.contract import Contract
 from runtime.develop import develop, look
 from runtime.errors import BadOption
@@ -33,6 +33,8 @@ Array = np.ndarray[Any, Any]
 Generator = np.random.Generator
 SAMPLE, SCENE = 0, 1  # two streams of random numbers that never meet
 BRIGHTNESS, SPREAD = 0.8, 0.1  # of a scene, in Brooks et al. 2019
+DIM, BRIGHT = math.log(4), math.log(8)  # how far an exposure may be off
+SOFT = 1.0  # pixels
 ABOUT = About(make="qk-unet", model="simulated")
 
 
@@ -42,6 +44,8 @@ class Shot:
 
     camera: Camera
     ratio: float
+    exposure: float = 1.0  # times as bright as scenes are meant to be: what is too bright is lost, at any ratio
+    blur: float = 0.0  # of the lens, the standard deviation in pixels
 
 
 Shots = Callable[[Generator], Shot]
@@ -49,7 +53,11 @@ Shots = Callable[[Generator], Shot]
 
 @dataclass(frozen=True)
 class AnyCamera:
-    """A random camera of such a gain in such a light, the logarithm of the ratio uniform."""
+    """A random camera of such a gain in such a light, the logarithm of the ratio uniform.
+
+    By day it is exposed as it should be and its lens is sharp. In any light a sky or a lamp may be cut off at white all
+    over the patch, or everything be dim, and half the lenses are soft.
+    """
 
     low: float = 1.0
     high: float = 300.0
@@ -59,7 +67,12 @@ class AnyCamera:
     def __call__(self, rng: Generator) -> Shot:
         """Take one."""
         camera = cameras.drawn(rng, gain_range=self.gain, light=self.light)
-        return Shot(camera, math.exp(rng.uniform(math.log(self.low), math.log(self.high))))
+        ratio = math.exp(rng.uniform(math.log(self.low), math.log(self.high)))
+        if self.light == "day":
+            return Shot(camera, ratio)
+        least, most = ((0.0, 0.0), (-DIM, 0.0), (0.0, BRIGHT))[rng.choice(3, p=(0.5, 0.25, 0.25))]
+        blur = rng.uniform(0, SOFT) if rng.random() < 0.5 else 0.0
+        return Shot(camera, ratio, exposure=math.exp(rng.uniform(least, most)), blur=blur)
 
 
 @dataclass(frozen=True)
@@ -133,7 +146,8 @@ class Pairs:
             raise BadOption("the ratio", shot.ratio, f"1 to {self.contract.ratio_max:g}, what the network is made for")
         camera, pattern = shot.camera, TILES[self.contract.cfa]
         rgb = _piece(self._scene(self._number(index)), self.side, rng)
-        brightness = float(np.clip(rng.normal(BRIGHTNESS, SPREAD), 0.3, 1.3))
+        rgb = blurred(rgb, shot.blur)
+        brightness = float(np.clip(rng.normal(BRIGHTNESS, SPREAD), 0.3, 1.3)) * shot.exposure
         seen = ungained(rgb_to_camera(rgb, camera), camera.wb, brightness=brightness)
         colours = np.clip(seen, 0, 1, out=seen)
         dark = exposed(mosaic(colours, pattern), camera.sensor, ratio=shot.ratio, rng=rng)

@@ -6,6 +6,9 @@ Sums are written out: a library's product of matrices may round otherwise on ano
 
 from __future__ import annotations
 
+import functools
+import math
+import operator
 from typing import Any
 
 import numpy as np
@@ -14,6 +17,7 @@ from quant.camera import Camera
 from runtime import srgb
 
 __all__ = [
+    "blurred",
     "camera_to_rgb",
     "dulled",
     "gained",
@@ -28,6 +32,7 @@ __all__ = [
 ]
 
 Array = np.ndarray[Any, Any]
+SHARP = 0.1  # pixels of blur that are none
 BRIGHT = 0.9  # from here to 1 a division by the gains fades out: what is white saturates all colours of the sensor
 
 
@@ -96,6 +101,21 @@ def ungained(balanced: Array, wb: tuple[float, float, float], *, brightness: flo
     fade = np.clip((grey - np.float32(BRIGHT)) * np.float32(1 / (1 - BRIGHT)), 0, 1) ** 2
     factors = [np.float32(brightness / gain) for gain in wb]
     return np.stack([np.maximum(fade + (1 - fade) * f, f) * plane for plane, f in zip(balanced, factors, strict=True)])
+
+
+def blurred(picture: Array, sigma: float) -> Array:
+    """A picture (3, h, w) behind a lens of that Gaussian blur, in pixels; mirrored at its rim."""
+    if sigma < SHARP:
+        return picture
+    reach = math.ceil(3 * sigma)
+    weights = np.exp(-0.5 * (np.arange(-reach, reach + 1) / sigma) ** 2)
+    weights /= weights.sum()
+    for axis in (1, 2):
+        wide = np.pad(picture, [(reach, reach) if n == axis else (0, 0) for n in range(3)], mode="symmetric")
+        size = picture.shape[axis]
+        parts = (np.float32(w) * wide.take(range(n, n + size), axis) for n, w in enumerate(weights))
+        picture = functools.reduce(operator.iadd, parts)
+    return picture
 
 
 def mosaic(colours: Array, pattern: tuple[tuple[int, ...], ...]) -> Array:

@@ -22,6 +22,7 @@ X_TRANS = dataclasses.replace(LINEAR, cfa="x-trans", planes=PLANES9, pack=3, sca
 SILENT = dataclasses.replace(
     plain(Sensor(K=1e-4, read=Gaussian(0.0), row=0.0, black=512.0, white=16383.0)), pattern=((2, 1), (1, 0))
 )
+NOISY = dataclasses.replace(SILENT, sensor=Sensor(K=1.0, read=Gaussian(20.0), row=0.0, black=512.0, white=16383.0))
 # Half a level of rounding, and electrons of 1e-4 levels each: five deviations at white are 5 sqrt(1e-4 x 15871).
 ALMOST_EXACT = (0.5 + 6.3) / 15871
 ONE_LEVEL = 1.01 / 65535
@@ -137,6 +138,31 @@ def test_ratios_and_cameras_are_those_asked_for():
     assert np.log(30) < ratios.max() <= np.log(50)
     assert len({free.sample(index).raw.cam2rgb for index in range(20)}) == 20
     assert AnyCamera(2, 2)(np.random.default_rng(0)).ratio == pytest.approx(2)
+
+
+def test_in_any_light_a_patch_may_be_white_all_over_or_dim_and_its_lens_soft():
+    day, any_light = (
+        [AnyCamera(light=light)(np.random.default_rng(n)) for n in range(400)] for light in ("day", "any")
+    )
+    assert {(shot.exposure, shot.blur) for shot in day} == {(1.0, 0.0)}
+    exposures = np.array([shot.exposure for shot in any_light])
+    for share in (exposures < 1, exposures == 1, exposures > 1):
+        assert 0.15 < share.mean() < 0.65
+    assert 0.25 <= exposures.min() < 0.3
+    assert 7 < exposures.max() <= 8
+    assert 0.4 < np.mean([shot.blur > 0 for shot in any_light]) < 0.6
+    light = [pairs(shots=Listed([Shot(SILENT, 300.0, exposure=e)])).sample(3).colours for e in (0.25, 1.0, 8.0)]
+    np.testing.assert_allclose(light[0], 0.25 * light[1], atol=1e-6)
+    np.testing.assert_array_equal(light[2], np.minimum(8 * light[1], 1))
+    assert (light[2] == 1).mean() > 0.02 > (light[1] == 1).mean()
+
+
+def test_a_soft_lens_is_before_the_sensor_its_noise_is_not():
+    sharp, soft = (pairs(shots=Listed([Shot(SILENT, 1.0, blur=blur)])).sample(3) for blur in (0.0, 1.0))
+    assert abs(sharp.colours.mean() - soft.colours.mean()) < 0.02 * sharp.colours.mean()
+    assert np.abs(np.diff(soft.colours)).mean() < 0.6 * np.abs(np.diff(sharp.colours)).mean()
+    noisy = [pairs(shots=Listed([Shot(NOISY, 300.0, blur=blur)])).sample(3).raw.mosaic for blur in (0.0, 1.0)]
+    assert np.diff(noisy[1].astype(float)).std() > 0.8 * np.diff(noisy[0].astype(float)).std()
 
 
 def test_pieces_are_turned_and_scaled():

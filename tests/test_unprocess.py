@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 from quant.camera import PATTERNS, drawn, plain
 from quant.noise import Gaussian, Sensor
 from quant.unprocess import (
+    blurred,
     camera_to_rgb,
     dulled,
     gained,
@@ -99,3 +100,26 @@ def test_a_mosaic_keeps_at_each_pixel_the_colour_of_its_pattern(height, width, p
     found, size = mosaic(colours, pattern), len(pattern)
     for y, x in np.ndindex(height, width):
         assert found[y, x] == colours[pattern[y % size][x % size], y, x]
+
+
+@pytest.mark.parametrize("sigma", [0.3, 0.7, 1.0])
+def test_a_lens_spreads_a_point_as_a_gaussian_and_loses_no_light(sigma):
+    point = np.zeros((3, 21, 25), np.float32)
+    point[:, 10, 12] = 1
+    spread = blurred(point, sigma).astype(np.float64)
+    assert blurred(point, sigma).dtype == np.float32
+    at = np.indices(spread.shape[1:])
+    ratio = np.exp(-0.5 / sigma**2)
+    for plane in spread:
+        assert plane.sum() == pytest.approx(1, abs=1e-6)
+        for axis, middle in ((0, 10), (1, 12)):
+            assert (plane * at[axis]).sum() == pytest.approx(middle, abs=1e-4)
+        assert plane[10, 13] / plane[10, 12] == pytest.approx(ratio, rel=1e-4)
+        assert plane[11, 12] / plane[10, 12] == pytest.approx(ratio, rel=1e-4)
+
+
+def test_an_even_picture_stays_even_behind_a_lens_and_a_sharp_lens_does_nothing():
+    even = np.full((3, 9, 8), 0.7, np.float32)
+    np.testing.assert_allclose(blurred(even, 1.0), even, rtol=1e-6)
+    picture = np.random.default_rng(0).random((3, 9, 8)).astype(np.float32)
+    assert blurred(picture, 0.0) is picture

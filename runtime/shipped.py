@@ -21,7 +21,7 @@ CPU = ("auto", "cpu", "xnnpack")
 def located(model: str | Path, *, provider: str = "auto") -> Path:
     """The file that is meant: one of that path, or else the shipped model of that name."""
     path = Path(model)
-    return find(str(model), provider=provider) if str(model) in NAMES and not path.exists() else path
+    return find(str(model), provider=provider) if str(model) in NAMES and not path.is_file() else path
 
 
 def find(name: str, *, provider: str = "auto") -> Path:

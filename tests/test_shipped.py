@@ -47,9 +47,12 @@ def test_an_unknown_name_is_answered_with_the_known_ones():
         runtime.open("slow")
 
 
-def test_a_file_of_that_name_comes_first(tmp_path, monkeypatch):
+def test_a_file_of_that_name_comes_first_a_folder_of_pictures_does_not(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert shipped.located("fast").parent == shipped.FOLDER
+    (tmp_path / "fast").mkdir()
+    assert shipped.located("fast").parent == shipped.FOLDER
+    (tmp_path / "fast").rmdir()
     (tmp_path / "fast").write_text("mine")
     assert str(shipped.located("fast")) == "fast"
 

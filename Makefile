@@ -38,11 +38,12 @@ bench: $(STAMP)
 
 # The shipped models on held-out pairs and a frame, as one page.
 report: $(STAMP)
+	@rm -rf report
 	@$(BIN)/qk-train shipped/fast --pairs 24 --out report/pairs >/dev/null
 	@$(BIN)/qk-run eval --pairs report/pairs --model amplified $(SHIPPED:%=--model %) --out report/eval.jsonl
 	@$(BIN)/qk-run bench $(SHIPPED:%=--model %) --frame report/pairs/dark/$$(ls report/pairs/dark | head -1) --out report/bench.json
 	@for model in $(SHIPPED); do \
-	  $(BIN)/qk-run enhance report/pairs/dark/*[05]_x*.dng -o report/pictures/$$model --model $$model --format png8 >/dev/null; done
+	  $(BIN)/qk-run enhance report/pairs/dark/*[05]_x*.dng -o report/pictures/$$model --model $$model --format png8 >/dev/null || exit 1; done
 	@$(BIN)/qk-run enhance report/pairs/dark/*[05]_x*.dng -o report/pictures/amplified --strength 0 --format png8 >/dev/null
 	@$(BIN)/qk-run report --eval report/eval.jsonl --bench report/bench.json --pictures report/pictures -o report/report.html
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from export.parity import Parity, prove
 from export.to_onnx import to_onnx
 from export.to_tflite import to_tflite
+from keras_models.fold import CONVS
 from keras_models.graph import steps
 from keras_models.lowered import Lowered, kernel_of
 from keras_models.quantize import Quantize
@@ -44,8 +45,9 @@ def described(lowered: Lowered, contract: Contract) -> Contract:
     """The contract with the bits the network really has: those of most weights, and of the widest activation."""
     weights: Counter[int] = Counter()
     for step in steps(lowered.model):
-        if (grid := lowered.kernels.get(step.name)) is not None:
-            weights[grid.bits] += kernel_of(step.layer).size
+        if isinstance(step.layer, CONVS):
+            grid = lowered.kernels.get(step.name)
+            weights[32 if grid is None else grid.bits] += kernel_of(step.layer).size
     activations = [step.layer.grid.bits for step in steps(lowered.model) if isinstance(step.layer, Quantize)]
     most = max(weights, key=lambda bits: weights[bits], default=32)
     return replace(contract, weight_bits=most, activation_bits=max(activations, default=32))

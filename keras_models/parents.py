@@ -13,4 +13,4 @@ PARENTS = {"fast": "fast", "small": "fast"}  # the float weights that each of th
 def located(weights: str | Path) -> Path:
     """The file that is meant: one of that path, or else what the model of that name was made of."""
     path = Path(weights)
-    return FOLDER / f"{PARENTS[str(weights)]}.npz" if str(weights) in PARENTS and not path.exists() else path
+    return FOLDER / f"{PARENTS[str(weights)]}.npz" if str(weights) in PARENTS and not path.is_file() else path

@@ -89,9 +89,10 @@ def main(
 def _list() -> None:
     from quant.recipe import names, read, tables
 
-    for name in names():
+    others = tables()
+    for name in [*names(), *others.pop("shipped")]:
         click.echo(f"{name:26} {_about(read(name))}")
-    for table, inside in tables().items():
+    for table, inside in others.items():
         click.echo(f"{'--table ' + table:26} {len(inside)} recipes, such as {inside[0]}")
 
 

@@ -20,8 +20,8 @@ class Synthetic:
     """Clean scenes, seen by a camera in the dark; `samples` are so many different pairs in turn, 0 without end.
 
     Scenes are dead leaves, and photographs or bright RAW files of folders. The camera is any, its gain drawn from
-    `gain` (the file's levels an electron makes, of 14 bits) and its white balance that of day or of `any` light, lamps
-    too; or with `noise`, a calibration table, that sensor;
+    `gain` (the file's levels an electron makes, of 14 bits) and its white balance that of day or of `any` light: lamps
+    too, and exposures that are off and lenses that are soft. Or with `noise`, a calibration table, it is that sensor;
     `exposures`, a list of See in the Dark, then says at which ISO and ratios it is used. With the output `camera-root`
     the network sees and tells the root of light.
     """

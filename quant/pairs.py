@@ -33,18 +33,18 @@ Array = np.ndarray[Any, Any]
 Generator = np.random.Generator
 SAMPLE, SCENE = 0, 1  # two streams of random numbers that never meet
 BRIGHTNESS, SPREAD = 0.8, 0.1  # of a scene, in Brooks et al. 2019
-DIM, BRIGHT = math.log(4), math.log(8)  # how far an exposure may be off
+DIM, BRIGHT = math.log(4), math.log(8)  # logarithms: how far an exposure may be off
 SOFT = 1.0  # pixels
 ABOUT = About(make="qk-unet", model="simulated")
 
 
 @dataclass(frozen=True)
 class Shot:
-    """How a picture is taken: with which camera, and with how many times too little light."""
+    """How a picture is taken: with which camera, with how many times too little light, exposed for what, how sharp."""
 
     camera: Camera
     ratio: float
-    exposure: float = 1.0  # times as bright as scenes are meant to be: what is too bright is lost, at any ratio
+    exposure: float = 1.0  # times as bright as scenes are meant to be, but for what is white: lamps stay so in the dark
     blur: float = 0.0  # of the lens, the standard deviation in pixels
 
 
@@ -55,8 +55,8 @@ Shots = Callable[[Generator], Shot]
 class AnyCamera:
     """A random camera of such a gain in such a light, the logarithm of the ratio uniform.
 
-    By day it is exposed as it should be and its lens is sharp. In any light a sky or a lamp may be cut off at white all
-    over the patch, or everything be dim, and half the lenses are soft.
+    By day it is exposed as it should be and its lens is sharp. In any light a sky may be cut off at white all over the
+    patch, or all be dim but what is white, and half the lenses are soft.
     """
 
     low: float = 1.0

@@ -1,8 +1,8 @@
 """A recipe is data: which network, trained how, on what, made small by which scheme, written to which formats.
 
 It is read from TOML and says only what differs from a default. Every key is checked before anything is computed; the
-variants of a scheme or a schedule are tables with a `kind`, and classes here. `like` names another file of its folder:
-what this one does not say is as it stands there.
+variants of a scheme or a schedule are tables with a `kind`, and classes here. `like` names another file of its folder
+or of this project: what this one does not say is as it stands there.
 """
 
 from __future__ import annotations
@@ -171,7 +171,7 @@ def read(path_or_name: str | Path) -> Recipe:
     known = FOLDER / f"{path_or_name}.toml"
     path = known if known.is_file() else Path(path_or_name)
     if path.suffix != ".toml":
-        raise UnknownName("recipe", path_or_name, names())
+        raise UnknownName("recipe", path_or_name, [*names(), *tables()["shipped"]])
     return _recipe(_values(path), path.stem, path)
 
 

@@ -87,8 +87,8 @@ def master(run: str, *, beside: Path) -> Path:
             return folder / MASTER
     if run in parents.PARENTS:
         return parents.located(run)
-    wanted, name = beside.parent / run, Path(run).name  # a run's folder is named as its recipe, unless told otherwise
-    raise UnreadableFile(wanted, "is no finished run", f"train {name!r} first: qk-train {name} --out {wanted}")
+    wanted = beside.parent / run
+    raise UnreadableFile(wanted, "is no finished run", f"train {Path(run).name!r} first, with --out {wanted}")
 
 
 def commit() -> str | None:

@@ -93,7 +93,7 @@ def scheme_clashes(scheme: Scheme, *, trains: bool) -> Iterator[tuple[str, str, 
     if isinstance(scheme, Ptq) and trains:
         kept = ("method", "weights", "weight_bits", "bits_of", "per_channel", "fold", "still", "samples")
         if scheme != Ptq(**{name: getattr(scheme, name) for name in kept}):
-            yield "fine_tune.steps", "set behind these grids", "0, or 8 bits a value, uncorrected: what TFMOT trains"
+            yield "fine_tune.steps", "set behind these grids", "0, or activations of 8 bits, uncorrected"
     if isinstance(scheme, Ptq) and scheme.still and not trains:
         yield "scheme.still", "true where nothing trains", "it with fine_tune.steps"
     if isinstance(scheme, PaperFixedPoint):

@@ -157,6 +157,19 @@ def test_in_any_light_a_patch_may_be_white_all_over_or_dim_and_its_lens_soft():
     assert (light[2] == 1).mean() > 0.02 > (light[1] == 1).mean()
 
 
+def test_what_is_white_in_a_dim_shot_stays_white_as_lamps_do_in_the_dark():
+    def lamps(rng, least):
+        scene = np.full((3, least, least), 0.4, np.float32)
+        scene[:, :, ::2] = 1
+        return scene.repeat(9, axis=2)
+
+    shots = [Shot(SILENT, 300.0, exposure=e) for e in (0.25, 1.0)]
+    dim, meant = (pairs(shots=Listed([shot]), scenes=[lamps]).sample(3).colours for shot in shots)
+    assert 0.1 < (meant == 1).mean() < 0.9
+    np.testing.assert_array_equal(dim[meant == 1], 1)
+    np.testing.assert_allclose(dim[meant < 0.5], 0.25 * meant[meant < 0.5], atol=1e-6)
+
+
 def test_a_soft_lens_is_before_the_sensor_its_noise_is_not():
     sharp, soft = (pairs(shots=Listed([Shot(SILENT, 1.0, blur=blur)])).sample(3) for blur in (0.0, 1.0))
     assert abs(sharp.colours.mean() - soft.colours.mean()) < 0.02 * sharp.colours.mean()

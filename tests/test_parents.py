@@ -28,8 +28,11 @@ def test_weights_that_ship_go_by_name(shipped, tmp_path):
     assert load_any(parents.located("tiny"))[0].model.count_params() == shipped.count_params()
 
 
-def test_a_file_of_that_name_comes_first(shipped, tmp_path, monkeypatch):
+def test_a_file_of_that_name_comes_first_a_folder_does_not(shipped, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
+    (tmp_path / "tiny").mkdir()
+    assert parents.located("tiny").parent == parents.FOLDER
+    (tmp_path / "tiny").rmdir()
     (tmp_path / "tiny").write_text("mine")
     assert str(parents.located("tiny")) == "tiny"
 

@@ -119,6 +119,8 @@ def test_a_contract_is_described_by_the_bits_the_network_has():
     for few, bits in ((order[:-4], 8), (order[-4:], 4)):  # of most of the weights, however many the kernels
         mixed = lowered.kernels | {name: replace(lowered.kernels[name], bits=4) for name in few}
         assert described(replace(lowered, kernels=mixed), contract).weight_bits == bits
+    without = {name: lowered.kernels[name] for name in order[:-4]}
+    assert described(replace(lowered, kernels=without), contract).weight_bits == 32
     model, contract = keras_models.build("unet", width=4, levels=2)
     assert described(plain(model), contract).weight_bits == 32
 

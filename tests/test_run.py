@@ -107,14 +107,14 @@ def test_weights_to_begin_from_are_found_by_folder_or_by_the_name_of_a_run_besid
 
 
 @pytest.mark.parametrize("lost", [MASTER, RESULT, None])
-def test_a_run_that_is_not_finished_is_told_with_the_line_that_trains_it(tmp_path, lost):
+def test_a_run_that_is_not_finished_is_told_with_the_folder_that_it_belongs_in(tmp_path, lost):
     if lost:
         ended(tmp_path / "before")
         (tmp_path / "before" / lost).unlink()
     for asked in ("before", str(tmp_path / "before")):
         with pytest.raises(UnreadableFile) as error:
             master(asked, beside=tmp_path / "mine")
-        assert f"is no finished run: train 'before' first: qk-train before --out {tmp_path}/before" in str(error.value)
+        assert f"is no finished run: train 'before' first, with --out {tmp_path}/before" in str(error.value)
 
 
 def git(folder, *words):

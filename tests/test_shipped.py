@@ -1,5 +1,6 @@
 import importlib.util
 import re
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -55,6 +56,12 @@ def test_a_file_of_that_name_comes_first_a_folder_of_pictures_does_not(tmp_path,
     (tmp_path / "fast").rmdir()
     (tmp_path / "fast").write_text("mine")
     assert str(shipped.located("fast")) == "fast"
+
+
+def test_the_benches_and_the_report_are_of_all_of_them():
+    said = re.search(r"^SHIPPED \?= (.*)$", (Path(__file__).parent.parent / "Makefile").read_text(), re.MULTILINE)
+    assert said is not None
+    assert tuple(said[1].split()) == shipped.NAMES
 
 
 def test_the_models_are_small_enough_together_and_nothing_else_lies_there():

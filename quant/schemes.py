@@ -38,7 +38,7 @@ def wanted(scheme: Scheme) -> int:
 
 
 def check(model: Any, scheme: Scheme) -> None:
-    """Raise `UnknownName` for a layer that the scheme names and the network has not: before hours of training."""
+    """Raise an `Error` for a layer that the scheme names and the network has not: before hours of training."""
     match scheme:
         case Qat(skip=skip):
             named_by(skip, plain(model).model if scheme.fold else model)

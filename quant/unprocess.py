@@ -6,9 +6,7 @@ Sums are written out: a library's product of matrices may round otherwise on ano
 
 from __future__ import annotations
 
-import functools
 import math
-import operator
 from typing import Any
 
 import numpy as np
@@ -114,7 +112,7 @@ def blurred(picture: Array, sigma: float) -> Array:
         wide = np.pad(picture, [(reach, reach) if n == axis else (0, 0) for n in range(3)], mode="symmetric")
         size = picture.shape[axis]
         parts = (np.float32(w) * wide.take(range(n, n + size), axis) for n, w in enumerate(weights))
-        picture = functools.reduce(operator.iadd, parts)
+        picture = sum(parts, start=np.zeros_like(picture))
     return picture
 
 

@@ -1,19 +1,56 @@
-"""Pages in a real browser: a copy of the page is opened without a window, clicked through by a script, and reports."""
+"""Pages in a real browser: opened without a window, clicked through by a script, asked for what became of them.
 
+The browser is driven through a pipe by the Chrome DevTools Protocol, in real time: one process for all pages, each page
+in a profile of its own.
+"""
+
+import atexit
+import base64
+import functools
+import itertools
 import json
-import re
+import os
+import select
 import shutil
 import subprocess
-from html.parser import HTMLParser
+import tempfile
+import time
 from pathlib import Path
 
 import pytest
-from PIL import Image
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
-BUDGET = 20_000  # milliseconds of the page's own clock, which runs as fast as its work allows
-PATIENCE = 120  # seconds for a browser that starts beside other work; it takes one or two
-PLACE = "told-to-the-test"
+PATIENCE = 120  # seconds for a browser that works beside others; it takes one or two
+OPTIONS = (
+    "--headless",
+    "--no-sandbox",  # in a container there is none; the page is the test's own
+    "--disable-gpu",
+    "--disable-dev-shm-usage",
+    "--hide-scrollbars",
+    "--remote-debugging-pipe",
+)
+# Runs before anything of the page does, so that it hears of every error and of every breach of policy.
+LISTENER = """
+window.toldErrors = [];
+addEventListener("error", (event) => toldErrors.push(event.message || "a source that does not load"), true);
+addEventListener("unhandledrejection", (event) => toldErrors.push(String(event.reason)));
+addEventListener("securitypolicyviolation", (event) => toldErrors.push(`policy: ${event.violatedDirective}`));
+"""
+# A browser without a window may draw no frame when nothing moves: then the clock goes on alone.
+CALL = """(async () => {
+  const paint = () => new Promise((resolve) => {
+    requestAnimationFrame(() => setTimeout(resolve, 0));
+    setTimeout(resolve, 100);
+  });
+  let told = null;
+  try {
+    if (document.readyState !== "complete") await new Promise((resolve) => addEventListener("load", resolve));
+    await paint();
+    told = await (async () => { @script@ })();
+    await paint();
+  } catch (error) { toldErrors.push(String(error)); }
+  return { told, errors: toldErrors };
+})()"""
 
 
 def _runs(path):
@@ -22,108 +59,90 @@ def _runs(path):
 
 
 FOUND = next((path for name in NAMES if (path := shutil.which(name)) and _runs(path)), None)
-DARK = "--blink-settings=preferredColorScheme=0"
-# Stands before everything else, the page's policy too, so that it hears of every error and of every breach of policy.
-LISTENER = """<script>
-window.toldErrors = [];
-addEventListener("error", (event) => toldErrors.push(event.message || "a source that does not load"), true);
-addEventListener("unhandledrejection", (event) => toldErrors.push(String(event.reason)));
-addEventListener("securitypolicyviolation", (event) => toldErrors.push(`policy: ${event.violatedDirective}`));
-</script>"""
-# What the script returns, and what went wrong before it did. A browser without a window draws no frame when nothing
-# moves: then the clock goes on alone.
-TELLER = """<script>
-addEventListener("load", async () => {
-  const paint = () => new Promise((resolve) => {
-    requestAnimationFrame(() => setTimeout(resolve, 0));
-    setTimeout(resolve, 100);
-  });
-  let told = null;
-  try {
-    await paint();
-    told = await (async () => { @script@ })();
-    await paint();
-  } catch (error) { toldErrors.push(String(error)); }
-  const place = document.createElement("pre");
-  [place.id, place.hidden] = ["@place@", true];
-  place.textContent = JSON.stringify({ told, errors: toldErrors });
-  document.documentElement.append(place);
-  if (parent !== window) parent.postMessage(place.textContent, "*");
-});
-</script>"""
-FRAME = """<!DOCTYPE html>
-<title>a narrow page</title><body style="margin: 0"><pre id="@place@" hidden></pre>
-<script>
-addEventListener("message", (event) => { document.getElementById("@place@").textContent = event.data; });
-</script>
-<iframe src="page.html" style="border: 0; width: @width@px; height: @height@px"></iframe>"""
-NARROWEST = 500  # pixels of a window; what is narrower stands in a frame
 
 needs_browser = pytest.mark.skipif(FOUND is None, reason=f"no browser is installed here: one of {', '.join(NAMES)}")
 
 
-def browse(page, script, tmp_path, *, width=1280, height=900, dark=False, screenshot=None):
-    """Open a copy of `page`, run `script`, the body of an async function, and return the object that it returns.
+def browse(page, script, *, width=1280, height=900, dark=False, screenshot=None):
+    """Open `page`, run `script`, the body of an async function, and return the object that it returns.
 
     The script may wait for what a click does: `await paint()`. An error in the page or in the script and a breach of
-    the page's Content-Security-Policy fail the test; the policy has to allow inline scripts. With `screenshot` the page
-    as the script left it is drawn into that PNG. A telephone is 390 wide.
+    the page's Content-Security-Policy fail the test. With `screenshot` the page as the script left it is drawn into
+    that PNG.
     """
-    copy = Path(tmp_path) / "browsed" / "page.html"
-    copy.parent.mkdir(exist_ok=True)
-    text = Path(page).read_text("utf-8")
-    assert text.count("<head>") == text.count("</body>") == 1, "a page has one head and one body"
-    teller = TELLER.replace("@place@", PLACE).replace("@script@", script)
-    copy.write_text(text.replace("<head>", "<head>" + LISTENER).replace("</body>", teller + "</body>"), "utf-8")
-    if width < NARROWEST:
-        holes = {"@place@": PLACE, "@width@": str(width), "@height@": str(height)}
-        copy = copy.with_name("frame.html")
-        copy.write_text(re.sub("@(place|width|height)@", lambda hole: holes[hole[0]], FRAME), "utf-8")
-    found = _Place(_opened(copy, width=width, height=height, dark=dark, screenshot=screenshot)).text
-    assert found, f"the script told nothing within {BUDGET} ms of the page's clock: does the page's policy allow it?"
-    report = json.loads(found)
+    browser = _browser()
+    profile = browser.do("Target.createBrowserContext")["browserContextId"]
+    target = browser.do("Target.createTarget", url="about:blank", browserContextId=profile)["targetId"]
+    do = functools.partial(browser.do, session=browser.do("Target.attachToTarget", targetId=target, flatten=True))
+    do("Page.enable")
+    do("Page.addScriptToEvaluateOnNewDocument", source=LISTENER)
+    do("Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=False)
+    scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
+    do("Emulation.setEmulatedMedia", features=[scheme])
+    do("Page.navigate", url=Path(page).absolute().as_uri())
+    call = CALL.replace("@script@", script)
+    found = do("Runtime.evaluate", expression=call, awaitPromise=True, returnByValue=True)
+    assert "exceptionDetails" not in found, found["exceptionDetails"]
+    report = found["result"]["value"]
     assert not report["errors"], report["errors"]
-    if screenshot and width < NARROWEST:
-        with Image.open(screenshot) as picture:
-            picture.crop((0, 0, width, height)).save(screenshot)
+    if screenshot:
+        Path(screenshot).write_bytes(base64.b64decode(do("Page.captureScreenshot", format="png")["data"]))
+    browser.do("Target.disposeBrowserContext", browserContextId=profile)
     return report["told"]
 
 
-def _opened(page, *, width, height, dark, screenshot):
-    """The page as it is in the end."""
-    options = [
-        "--headless",
-        "--no-sandbox",  # in a container there is none; the page is the test's own
-        "--disable-gpu",
-        "--hide-scrollbars",
-        "--force-device-scale-factor=1",
-        f"--user-data-dir={page.parent / 'profile'}",
-        f"--window-size={width},{height}",
-        f"--virtual-time-budget={BUDGET}",
-        *([DARK] if dark else []),
-        *([f"--screenshot={screenshot}"] if screenshot else []),
-        "--dump-dom",
-        page.absolute().as_uri(),
-    ]
-    done = subprocess.run([FOUND, *options], capture_output=True, check=True, timeout=PATIENCE)
-    return done.stdout.decode("utf-8", "replace")
+@functools.cache
+def _browser():
+    return _Browser()
 
 
-class _Place(HTMLParser):
-    """The text of the element the report was left in."""
+class _Browser:
+    """A browser, and the pipe that it is told through and answers through: JSON between zero bytes."""
 
-    def __init__(self, dom):
-        super().__init__(convert_charrefs=True)
-        self.here, self.text = False, ""
-        self.feed(dom)
-        self.close()
+    def __init__(self):
+        (theirs, self.mine), (self.said, answers) = os.pipe(), os.pipe()
+        self.profile = tempfile.mkdtemp(prefix="qk-browser-")
+        # It reads from descriptor 3 and writes to 4, which only a shell can choose.
+        line = [f'exec "$@" 3<&{theirs} 4>&{answers}', "-", FOUND, *OPTIONS, f"--user-data-dir={self.profile}"]
+        quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+        self.process = subprocess.Popen(["bash", "-c", *line], pass_fds=(theirs, answers), **quiet)
+        os.close(theirs)
+        os.close(answers)
+        self.numbers, self.rest = itertools.count(1), b""
+        atexit.register(self.close)
 
-    def handle_starttag(self, _tag, attrs):
-        self.here = dict(attrs).get("id") == PLACE
+    def do(self, method, *, session=None, **parameters):
+        """What a command returns."""
+        number = next(self.numbers)
+        command = {"id": number, "method": method, "params": parameters, **(session or {})}
+        data = json.dumps(command).encode() + b"\0"
+        while data:
+            data = data[os.write(self.mine, data) :]
+        answer = next(message for message in self._messages() if message.get("id") == number)
+        assert "error" not in answer, f"{method}: {answer['error']}"
+        return answer["result"]
 
-    def handle_endtag(self, _tag):
-        self.here = False
+    def _messages(self):
+        """What it says from now on: answers, and events that nobody waits for."""
+        end = time.monotonic() + PATIENCE
+        while True:
+            message, zero, rest = self.rest.partition(b"\0")
+            if zero:
+                self.rest = rest
+                yield json.loads(message)
+                continue
+            ready, _, _ = select.select([self.said], [], [], max(end - time.monotonic(), 0))
+            assert ready, f"the browser said nothing for {PATIENCE} s"
+            more = os.read(self.said, 1 << 20)
+            assert more, "the browser ended"
+            self.rest += more
 
-    def handle_data(self, data):
-        if self.here:
-            self.text += data
+    def close(self):
+        """End it; it leaves nothing behind."""
+        os.close(self.mine)  # which it takes for its end
+        try:
+            self.process.wait(10)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+        shutil.rmtree(self.profile, ignore_errors=True)

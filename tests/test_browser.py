@@ -26,36 +26,36 @@ def page(tmp_path):
     return path
 
 
-def test_a_page_is_clicked_and_tells_what_became_of_it(page, tmp_path):
+def test_a_page_is_clicked_and_tells_what_became_of_it(page):
     script = (
         'const b = document.getElementById("b"); b.click(); b.click(); await paint(); return {text: b.textContent};'
     )
-    assert browse(page, script, tmp_path) == {"text": "0<&1<&1"}
+    assert browse(page, script) == {"text": "0<&1<&1"}
 
 
-def test_an_error_of_the_page_or_of_the_script_fails_the_test(page, tmp_path):
+def test_an_error_of_the_page_or_of_the_script_fails_the_test(page):
     with pytest.raises(AssertionError, match="nowhere"):
-        browse(page, "return nowhere.at;", tmp_path)
+        browse(page, "return nowhere.at;")
     page.write_text(PAGE.replace("@more@", "missing();"), "utf-8")
     with pytest.raises(AssertionError, match="missing"):
-        browse(page, "return {};", tmp_path)
+        browse(page, "return {};")
 
 
-def test_a_breach_of_the_policy_fails_the_test(page, tmp_path):
+def test_a_breach_of_the_policy_fails_the_test(page):
     page.write_text(PAGE.replace("@more@", 'new Image().src = "http://localhost/a.png";'), "utf-8")
     with pytest.raises(AssertionError, match="img-src"):
-        browse(page, "return {};", tmp_path)
+        browse(page, "return {};")
 
 
 @pytest.mark.parametrize("width", [390, 1280])
-def test_a_page_is_as_wide_as_asked(page, tmp_path, width):
-    assert browse(page, "return innerWidth;", tmp_path, width=width) == width
+def test_a_page_is_as_wide_as_asked(page, width):
+    assert browse(page, "return innerWidth;", width=width) == width
 
 
 @pytest.mark.parametrize("width", [390, 600])
 @pytest.mark.parametrize(("dark", "colour"), [(False, (255, 255, 255)), (True, (0, 0, 0))])
 def test_a_screenshot_is_light_or_dark_as_asked(page, tmp_path, width, dark, colour):
-    browse(page, "return {};", tmp_path, dark=dark, width=width, height=200, screenshot=tmp_path / "a.png")
+    browse(page, "return {};", dark=dark, width=width, height=200, screenshot=tmp_path / "a.png")
     with Image.open(tmp_path / "a.png") as picture:
         assert picture.size == (width, 200)
         assert picture.convert("RGB").getpixel((300, 150)) == colour

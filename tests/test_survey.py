@@ -205,7 +205,7 @@ def test_a_judge_answers_all_with_keys_and_the_file_is_ranked(asked, tmp_path):
     return { result: $("result").value, seen, said: $("said").textContent, ended: !$("end").hidden };
     """
     )
-    told = browse(found.page, script, tmp_path)
+    told = browse(found.page, script)
     result = json.loads(told["result"])
     assert told["ended"]
     assert "All answered" in told["said"]
@@ -218,11 +218,11 @@ def test_a_judge_answers_all_with_keys_and_the_file_is_ranked(asked, tmp_path):
 
 
 @needs_browser
-def test_each_judge_has_an_order_and_sides_of_their_own_and_repeats_come_late(asked, tmp_path):
+def test_each_judge_has_an_order_and_sides_of_their_own_and_repeats_come_late(asked):
     script = (
         PRESS + '$("start").click(); await paint(); $("pause").click(); return JSON.parse($("result").value).trials;'
     )
-    orders = [browse(asked[0].page, script, tmp_path / str(n)) for n in range(2) if not (tmp_path / str(n)).mkdir()]
+    orders = [browse(asked[0].page, script) for _ in range(2)]
     assert orders[0] != orders[1]
     told = data(asked[0].page)
     again = {frozenset(trial) for trial in told["repeats"]}
@@ -235,7 +235,7 @@ def test_each_judge_has_an_order_and_sides_of_their_own_and_repeats_come_late(as
 
 
 @needs_browser
-def test_answers_can_be_taken_back_and_a_key_held_down_is_one(asked, tmp_path):
+def test_answers_can_be_taken_back_and_a_key_held_down_is_one(asked):
     script = (
         PRESS
         + """
@@ -251,14 +251,14 @@ def test_answers_can_be_taken_back_and_a_key_held_down_is_one(asked, tmp_path):
     return { first, back, after, answers: JSON.parse($("result").value).answers.map((one) => one.choice) };
     """
     )
-    told = browse(asked[0].page, script, tmp_path)
+    told = browse(asked[0].page, script)
     assert told["first"] == told["back"]
     assert told["after"].startswith("2 of")
     assert told["answers"] == ["tie", "right"]
 
 
 @needs_browser
-def test_zoom_moves_both_alike_and_flicker_shows_one_at_a_time(asked, tmp_path):
+def test_zoom_moves_both_alike_and_flicker_shows_one_at_a_time(asked):
     script = (
         PRESS
         + """
@@ -276,7 +276,7 @@ def test_zoom_moves_both_alike_and_flicker_shows_one_at_a_time(asked, tmp_path):
     return { seen, zoomed, both, one, other, again };
     """
     )
-    told = browse(asked[0].page, script, tmp_path)
+    told = browse(asked[0].page, script)
     assert all(a == b for a, b in told["seen"])
     assert len({a for a, _ in told["seen"]}) == 4, "fit, 100 %, 200 %, fit again, and the wheel"
     assert told["zoomed"] == "Fit"
@@ -303,14 +303,14 @@ def test_a_page_that_cannot_be_written_leaves_no_key_that_would_stand_in_the_way
 def test_a_judge_can_leave_and_go_on_with_what_the_browser_kept_or_with_a_file(asked, tmp_path):
     found, _ = asked
     start = PRESS + '$("name").value = "Ann"; $("start").click(); await paint(); await press("a"); await press("t");'
-    first = browse(found.page, start + ' $("pause").click(); return $("result").value;', tmp_path)
+    first = browse(found.page, start + ' $("pause").click(); return $("result").value;')
     place = f"qk-survey-{found.survey}"
     kept = tmp_path / "kept.html"
     text = found.page.read_text("utf-8")
     state = json.dumps(json.dumps({k: v for k, v in json.loads(first).items() if k != "window"}))
     kept.write_text(text.replace("<head>", f"<head><script>localStorage.setItem('{place}', {state})</script>"), "utf-8")
     script = PRESS + 'const said = $("kept").textContent; $("start").click(); await paint();'
-    again = browse(kept, script + 'return [said, $("count").textContent, $("name").value];', tmp_path)
+    again = browse(kept, script + 'return [said, $("count").textContent, $("name").value];')
     assert again == ["2 of 14 are answered; go on where you left.", "3 of 14", "Ann"]
     load = """
     const give = async (text) => {
@@ -323,10 +323,9 @@ def test_a_judge_can_leave_and_go_on_with_what_the_browser_kept_or_with_a_file(a
       return $("kept").textContent;
     };
     """
-    (tmp_path / "other").mkdir()
     script = PRESS + load + f"const text = {json.dumps(first)};"
     bad = 'text.replace(/"survey":"./, \'"survey":"x\')'
-    told = browse(found.page, script + f"return [await give({bad}), await give(text)];", tmp_path / "other")
+    told = browse(found.page, script + f"return [await give({bad}), await give(text)];")
     assert told == ["That file holds no answers to this survey.", again[0]]
 
 
@@ -337,15 +336,15 @@ def test_a_page_whose_browser_keeps_nothing_says_so_and_works(asked, tmp_path):
     blocks = "<script>Object.defineProperty(window, 'localStorage', { get() { throw new Error('no'); } });</script>"
     page.write_text(text.replace("<head>", f"<head>{blocks}"), "utf-8")
     script = PRESS + 'const said = $("kept").textContent; $("start").click(); await paint(); await press("a");'
-    said, count = browse(page, script + 'return [said, $("count").textContent];', tmp_path)
+    said, count = browse(page, script + 'return [said, $("count").textContent];')
     assert "keeps nothing" in said
     assert count.startswith("2 of")
 
 
 @needs_browser
-def test_a_curious_judge_finds_no_name_in_the_document(asked, tmp_path):
+def test_a_curious_judge_finds_no_name_in_the_document(asked):
     script = PRESS + '$("start").click(); await paint(); await press("a"); return document.documentElement.outerHTML;'
-    text = re.sub(r"base64,[^\"]*", "", browse(asked[0].page, script, tmp_path))
+    text = re.sub(r"base64,[^\"]*", "", browse(asked[0].page, script))
     assert not [name for name in (*MODELS, *SCENES) if name in text]
     assert asked[1].survey in text, "it is the page"
 

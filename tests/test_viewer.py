@@ -30,7 +30,7 @@ def page(tmp_path_factory):
     return report(evals, benches=benches, shown=shown, out=folder / "report.html", command=["qk-run", "report"])
 
 
-def test_a_click_on_a_head_sorts_and_another_turns_it_round(page, tmp_path):
+def test_a_click_on_a_head_sorts_and_another_turns_it_round(page):
     script = """
     const head = [...$("images").tHead.rows[0].cells].findIndex((one) => one.textContent === "developed, dB");
     const button = $("images").tHead.rows[0].cells[head].querySelector("button");
@@ -41,7 +41,7 @@ def test_a_click_on_a_head_sorts_and_another_turns_it_round(page, tmp_path):
     $("images").tHead.rows[0].cells[1].querySelector("button").click();
     const words = column(1), others = document.querySelectorAll("#images [aria-sort]").length;
     return { before, up, down, worst, said, words, others };"""
-    told = browse(page, LOOK + script, tmp_path)
+    told = browse(page, LOOK + script)
     assert told["up"] == sorted(told["before"], key=float) != told["before"]
     assert told["down"] == told["up"][::-1]
     assert told["worst"] == told["up"]
@@ -58,13 +58,13 @@ def test_what_was_not_measured_is_last_whichever_way(tmp_path):
     const head = [...$("bench").tHead.rows[0].cells].find((one) => one.textContent === "mJ").querySelector("button");
     head.click(); const up = names();
     head.click(); return { up, down: names() };"""
-    assert browse(page, LOOK + script, tmp_path) == {
+    assert browse(page, LOOK + script) == {
         "up": ["plain", "fast", "lighter"],
         "down": ["fast", "plain", "lighter"],
     }
 
 
-def test_scenes_and_models_are_switched_and_models_stay_from_scene_to_scene(page, tmp_path):
+def test_scenes_and_models_are_switched_and_models_stay_from_scene_to_scene(page):
     script = """
     const first = shown();
     change("right", "2"); const second = shown();
@@ -72,7 +72,7 @@ def test_scenes_and_models_are_switched_and_models_stay_from_scene_to_scene(page
     const scenes = [...document.querySelectorAll("#pictures img.shown")].map((one) => one.dataset.scene);
     return { first, second, third, scenes, names: [$("left-name").textContent, $("right-name").textContent],
              panes: panes() };"""
-    told = browse(page, LOOK + script, tmp_path)
+    told = browse(page, LOOK + script)
     assert told["first"] == ["amplified", "fast"]
     assert told["second"] == told["third"] == ["amplified", "lighter"]
     assert told["scenes"] == ["00001"] * 2
@@ -82,7 +82,7 @@ def test_scenes_and_models_are_switched_and_models_stay_from_scene_to_scene(page
 
 
 @pytest.mark.parametrize("width", [390, 1280])
-def test_the_viewer_zooms_and_its_details_show_the_framed_place(page, tmp_path, width):
+def test_the_viewer_zooms_and_its_details_show_the_framed_place(page, width):
     script = """
     const canvas = () => document.querySelector("#panes canvas");
     const size = () => $("spot").getBoundingClientRect().width;
@@ -98,7 +98,7 @@ def test_the_viewer_zooms_and_its_details_show_the_framed_place(page, tmp_path, 
     $("stage").dispatchEvent(new KeyboardEvent("keydown", { key: "End", bubbles: true }));
     return { fitted, zoomed, pressed, again, box, less, moved: before !== after, colours, wipe: $("wipe").value,
              overflow: document.documentElement.scrollWidth - innerWidth };"""
-    told = browse(page, LOOK + script, tmp_path, width=width)
+    told = browse(page, LOOK + script, width=width)
     assert (told["zoomed"], told["pressed"]) == ("200 %", "true")
     assert told["again"] == told["fitted"] != told["zoomed"]
     assert told["less"] == pytest.approx(told["box"] / 2, abs=2.0)  # the frame's own line, a pixel on each side
@@ -114,7 +114,6 @@ def test_the_report_is_drawn_in_the_readers_colours(page, tmp_path, dark):
         page,
         """const colour = (s, k) => getComputedStyle(document.querySelector(s))[k];
         return [colour("body", "backgroundColor"), colour("body", "color"), colour(".paper", "fill")];""",
-        tmp_path,
         dark=dark,
         screenshot=tmp_path / "a.png",
     )
@@ -137,7 +136,7 @@ def test_the_pictures_of_compare_are_wiped_and_zoomed(tmp_path):
     $("stage").dispatchEvent(new KeyboardEvent("keydown", { key: "ArrowLeft", shiftKey: true, bubbles: true }));
     const clipped = document.querySelector("[alt='c/x.png']").style.clipPath.startsWith("inset");
     return { first, second, zoomed, wipe: $("wipe").value, clipped, scene: $("scene") };"""
-    assert browse(page, LOOK + script, tmp_path) == {
+    assert browse(page, LOOK + script) == {
         **{"first": ["a/x.png", "b/x.png"], "second": ["b/x.png", "c/x.png"], "zoomed": "200 %"},
         **{"wipe": "400", "clipped": True, "scene": None},
     }
@@ -149,5 +148,5 @@ def test_on_paper_every_picture_stands_and_the_axes_keep_their_names(page, tmp_p
     script = """
     const hidden = (s) => [...document.querySelectorAll(s)].filter((one) => !one.getClientRects().length).length;
     return { names: hidden(".qk-plot .name"), pictures: hidden("#pictures img"), bars: hidden(".bar") };"""
-    assert browse(paper, script, tmp_path, dark=True) == {"names": 0, "pictures": 0, "bars": 2}
-    assert browse(page, script, tmp_path, dark=True) == {"names": 0, "pictures": 8, "bars": 0}
+    assert browse(paper, script, dark=True) == {"names": 0, "pictures": 0, "bars": 2}
+    assert browse(page, script, dark=True) == {"names": 0, "pictures": 8, "bars": 0}

@@ -58,7 +58,7 @@ class Amplifier:
             pack=pack,
         )
 
-    def run(self, batch: Array, *, release: bool = False, out: Array | None = None) -> dict[str, Array]:
+    def run(self, batch: Array, *, out: Array | None = None) -> dict[str, Array]:
         """The camera's colours of each frame of a batch (n, planes, height, width)."""
         self.contract.require_size(*batch.shape[2:])
         made = np.stack([develop.amplified(squared(planes), self._look) for planes in batch])
@@ -66,6 +66,9 @@ class Amplifier:
             np.copyto(out, made)
             made = out
         return dict.fromkeys(self.contract.exits, made)
+
+    def release(self) -> None:
+        """It keeps nothing."""
 
 
 def amplifier(cfa: Literal["bayer", "x-trans"] = "bayer") -> Session:

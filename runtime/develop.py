@@ -7,11 +7,11 @@ converter does it: white balance, the cut at white, the matrix to sRGB, the curv
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+import math
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cache, partial
-from math import floor
 from typing import Any, Literal
 
 import numpy as np
@@ -26,7 +26,7 @@ __all__ = ["Look", "amplified", "develop", "linear", "look", "rotated"]
 Array = np.ndarray[Any, Any]
 
 TOP = 65535  # the picture's white
-BLOCK = 2**16  # pixels developed at a time: their buffers stay in a core's cache
+BLOCK = 2**17  # pixels developed at a time: fewer, and threads wait for each other between NumPy's steps
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,10 +39,11 @@ class Look:
     cfa: str
     planes: tuple[str, ...]
     pack: int
+    rooted: bool = False  # what comes is not light but its root
 
 
 def look(raw: Raw, contract: Contract) -> Look:
-    """How that network's answer for that frame is developed, as light if it is a root."""
+    """How that network's answer for that frame is developed, as light even if it is a root."""
     least = min(raw.wb)
     red, green, blue = (float(gain / least) for gain in raw.wb)
     return Look(
@@ -57,13 +58,13 @@ def look(raw: Raw, contract: Contract) -> Look:
 
 def develop(y: Array, look: Look, out: Array, *, threads: int = 1) -> None:
     """Fill `out`, uint16 (h, w, channels) of any strides, from a network's float32 (channels, h, w)."""
-    step = partial(_display, look=look) if look.output == "camera-linear" else _levels
-    _by_blocks(y, out, step, threads)
+    step = _display if look.output == "camera-linear" else _levels
+    _by_blocks(y, out, partial(step, look=look), threads)
 
 
-def linear(y: Array, out: Array, *, threads: int = 1) -> None:
-    """Fill `out` with `y` as it is, 0 to 1 as 0 to 65535: the camera's own colours, for a linear DNG."""
-    _by_blocks(y, out, _levels, threads)
+def linear(y: Array, look: Look, out: Array, *, threads: int = 1) -> None:
+    """Fill `out` with light as it is, 0 to 1 as 0 to 65535: the camera's own colours, for a linear DNG."""
+    _by_blocks(y, out, partial(_levels, look=look), threads)
 
 
 def amplified(planes: Array, look: Look) -> Array:
@@ -111,15 +112,17 @@ class _Room:
         self.light: Array = np.empty((3, rows, width), np.float32)
         self.sum: Array = np.empty((rows, width), np.float32)
         self.part: Array = np.empty((rows, width), np.float32)
-        # NumPy takes the greater of two arrays three times as fast as the greater of an array and a number.
+        # NumPy takes the greater of two arrays faster than the greater of an array and a number.
         self.zeros: Array = np.zeros((rows, width), np.float32)
         self.index: Array = np.empty((rows, width), np.intp)
         self.levels: Array = np.empty((rows, width), np.uint16)
 
-    def cut(self, values: Array, limit: float, into: Array) -> None:
-        """`values` between 0 and `limit`; what is no number becomes 0."""
-        np.clip(values, 0, limit, out=into)
-        np.fmax(into, self.zeros[: len(into)], out=into)
+    def cut(self, values: Array, limit: float, into: Array, *, rooted: bool) -> None:
+        """Light between 0 and `limit`, which may come as its root; what is no number becomes 0."""
+        np.fmax(values, self.zeros[: len(into)], out=into)
+        np.minimum(into, np.float32(math.sqrt(limit) if rooted else limit), out=into)
+        if rooted:
+            np.multiply(into, into, out=into)
 
 
 Step = Callable[[Array, Array, _Room], None]
@@ -132,24 +135,25 @@ def _by_blocks(y: Array, out: Array, step: Step, threads: int) -> None:
         raise ValueError(f"{y.shape} cannot be developed into {out.dtype} {out.shape}")
     rows = min(max(BLOCK // max(width, 1), 1), max(height, 1))
 
-    def work(tops: Iterable[int]) -> None:
+    tops = iter(range(0, height, rows))
+
+    def work(_: int = 0) -> None:
         room = _Room(rows, width)
-        for top in tops:
+        for top in tops:  # of all threads, each the next one
             step(y[:, top : top + rows], out[top : top + rows], room)
 
-    tops = range(0, height, rows)
     if threads == 1:
-        return work(tops)
+        return work()
     with ThreadPoolExecutor(threads) as pool:
-        list(pool.map(work, [tops[i::threads] for i in range(threads)]))
+        list(pool.map(work, range(threads)))
     return None
 
 
-def _levels(y: Array, out: Array, room: _Room) -> None:
+def _levels(y: Array, out: Array, room: _Room, *, look: Look) -> None:
     """0 to 1 as 0 to 65535."""
     values = room.sum[: y.shape[1]]
     for channel, plane in enumerate(y):
-        room.cut(plane, 1, values)
+        room.cut(plane, 1, values, rooted=look.rooted)
         np.multiply(values, TOP, out=values)
         np.add(values, 0.5, out=values)
         levels = room.levels[: len(values)]
@@ -164,32 +168,35 @@ def _display(y: Array, out: Array, room: _Room, *, look: Look) -> None:
         a[..., :rows, :] for a in (room.light, room.sum, room.part, room.index, room.levels)
     )
     for plane, gain, into in zip(y, look.gains, light, strict=True):
-        # Cut before the gain, where it cannot overflow. Saturated in all colours is white: no gain is below 1.
-        room.cut(plane, 1 / gain, into)
-        np.multiply(into, gain, out=into)
-    for channel, row in enumerate(look.cam2rgb):
+        # Cut before the gain, which the matrix has. Saturated in all colours is white: no gain is below 1.
+        room.cut(plane, 1 / gain, into, rooted=look.rooted)
+    for channel, row in enumerate(_to_display(look)):
         np.multiply(light[0], row[0], out=values)
         for plane, factor in zip(light[1:], row[1:], strict=True):
             # Not a product of matrices: a library may round that otherwise for a strip than for the frame.
             np.multiply(plane, factor, out=part)
             np.add(values, part, out=values)
-        np.clip(values, 0, 1, out=values)
+        np.fmax(values, room.zeros[:rows], out=values)
         np.sqrt(values, out=values)
-        np.multiply(values, TOP, out=values)
-        np.add(values, 0.5, out=values)
         np.copyto(index, values, casting="unsafe")
         np.take(_curve(), index, out=levels, mode="clip")
         out[..., channel] = levels
 
 
+def _to_display(look: Look) -> Array:
+    """The camera's light to a display's, whose root counts the entries of the curve's table."""
+    matrix: Array = np.array(look.cam2rgb) * np.array(look.gains) * float(len(_curve())) ** 2
+    return matrix.astype(np.float32)
+
+
 @cache
 def _curve() -> Array:
-    """The sRGB curve's level for every level of the *square root* of light.
+    """The sRGB curve's level for every 65536th of the *square root* of light, from its middle.
 
     Against the root the curve is nowhere steeper than 1.45, against light itself 12.9 at the dark end: 65536 entries
     are within one level this way.
     """
-    light = (np.arange(TOP + 1) / TOP) ** 2
+    light = ((np.arange(TOP + 1) + 0.5) / (TOP + 1)) ** 2
     return np.asarray(srgb.shown(light) * TOP + 0.5).astype(np.uint16)
 
 
@@ -211,7 +218,7 @@ def _along(plane: Array, axis: int, at: float, pack: int) -> Array:
     padded = np.moveaxis(np.pad(plane, [(1, 1) if i == axis else (0, 0) for i in range(2)], mode="edge"), axis, 0)
     out = np.empty((count * pack, padded.shape[1]), np.float32)
     for phase in range(pack):
-        before = floor((phase - at) / pack)
+        before = math.floor((phase - at) / pack)
         weight = (phase - at) / pack - before
         first = padded[before + 1 :][:count]
         out[phase::pack] = first if weight == 0 else (1 - weight) * first + weight * padded[before + 2 :][:count]

@@ -9,6 +9,7 @@ import importlib.metadata
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +27,7 @@ from runtime.session import Session
 from runtime.session import open as open_model
 from runtime.sheet import contact_sheet, shrunk
 from runtime.shelf import Shelf
-from runtime.tiles import Plan, best
+from runtime.tiles import Plan, Window, best
 
 __all__ = ["Enhancer", "Take", "enhance"]
 
@@ -34,6 +35,7 @@ Array = np.ndarray[Any, Any]
 Take = Callable[[Array, int, int], None]  # light (channels, rows, columns), and where on the sensor it begins
 MARGIN = 1.12  # over what was measured of the network on small frames, where a few MiB here or there weigh most
 SLACK = 28 * 2**20  # what threads, encoders and the libraries they load take besides
+SHELVING = 0.2  # of what a frame takes to compute: to make its picture on disk
 SHEET = 640  # the longer side of each picture of a sweep
 SHARE = 0.7  # of the memory that is free, where nothing was promised
 
@@ -49,6 +51,8 @@ class Enhancer:
         self.threads = wish.threads or cores()
         self.per_pixel = session.memory.per_pixel * MARGIN
         self.base = max(session.memory.base, resident())
+        # Of a root nothing but the picture is wanted; what is mixed with the amplified frame is light.
+        self.rooted = self.contract.output == "camera-root" and wish.strength == 1
 
     def prepare(
         self,
@@ -63,7 +67,7 @@ class Enhancer:
         """Choose the ratio, or take this one, and plan the memory.
 
         `beside` is what other frames in flight hold, and `held` says how many bytes of the answer are kept with a
-        plan: without it, a whole picture. Where memory was promised that lies in a `folder`, if there is one.
+        plan: without it, a whole picture. Where memory was promised that may lie in a `folder`, if there is one.
         """
         wanted = ratio or self.wish.ratio
         sweeps = wanted == SWEEP
@@ -71,26 +75,30 @@ class Enhancer:
         chosen = replace(chosen, why="the middle of a sweep") if sweeps else chosen
         frame = pack.frame(raw, self.contract, path=path)
         whole = 6 * raw.mosaic.size
-        shelved = folder is not None and self.wish.max_memory is not None and not sweeps
         fixed = self.base + raw.mosaic.nbytes + beside + SLACK
         encoded = 5 * raw.mosaic.size if self.wish.format == "jpeg" else 0  # 8 bits, once more for Pillow, and the file
 
-        def cost(plan: Plan) -> float:
-            band = 4 * len(self.contract.planes) * plan.height * frame.width
-            extra = 0.0 if self.wish.strength == 1 else 6 * band
-            running = band + extra + self.per_pixel * plan.height * plan.width
-            if shelved:
-                # While the network runs a window's part, in pages that are a third its own; all of it to be saved.
-                part = plan.height * plan.width / (frame.height * frame.width)
-                return fixed + max(min(3 * part, 1) * whole + running, whole + encoded)
+        def cost(plan: Plan, *, shelved: bool) -> float:
+            # Light, that light amplified, and as much again while it is made.
+            plain = 0 if self.wish.strength == 1 else 6 * 4 * len(self.contract.planes)
+            running = (self.per_pixel + plain) * plan.height * plan.width
+            if shelved:  # it is in memory to be saved
+                return fixed + max(running, whole + encoded)
             return fixed + (held(plan) if held else whole) + max(running, encoded)
 
         most = self.wish.max_memory or (available() * SHARE + self.base if available() else float("inf"))
-        plan = best(frame.height, frame.width, self.contract, cost=cost, most=most, fresh=self.session.fresh)
-        peak = int(cost(plan))
+        found = []
+        for shelved in (False, True) if folder is not None and self.wish.max_memory and not sweeps else (False,):
+            priced = partial(cost, shelved=shelved)
+            plan = best(frame.height, frame.width, self.contract, cost=priced, most=most, fresh=self.session.fresh)
+            work = plan.pixels + SHELVING * shelved * frame.height * frame.width
+            peak = int(priced(plan))
+            found.append((peak > most, peak if peak > most else work, shelved, plan, peak))
+        _, _, shelved, plan, peak = min(found, key=lambda one: one[:2])
         if self.wish.max_memory and peak > self.wish.max_memory:
             raise TooLittleMemory(self.wish.max_memory, peak)
-        return Job(raw, chosen, frame, plan, peak, folder=folder if shelved else None)
+        release = self.wish.max_memory is not None and (shelved or encoded > 0)
+        return Job(raw, chosen, frame, plan, peak, folder=folder if shelved else None, release=release)
 
     def infer(self, job: Job) -> None:
         """The picture; of a sweep, a sheet of one small picture a ratio."""
@@ -107,27 +115,27 @@ class Enhancer:
 
     def _infer(self, job: Job) -> None:
         """Develop each part of the answer while it is warm."""
-        raw = job.raw
-        look = develop.look(raw, self.contract)
+        shape, orientation, channels = job.raw.mosaic.shape, job.raw.about.orientation, self.contract.channels
+        look = replace(develop.look(job.raw, self.contract), rooted=self.rooted)
         to_light = self.wish.format == "dng" and look.output == "camera-linear"
-        shelf = None if job.folder is None else Shelf((raw.mosaic.size, self.contract.channels), folder=job.folder)
-        job.pixels, view = develop.rotated(
-            raw.mosaic.shape,
-            raw.about.orientation,
-            channels=self.contract.channels,
-            pixels=None if shelf is None else shelf.pixels,
-        )
+        fill = develop.linear if to_light else develop.develop
+        shelf = None if job.folder is None else Shelf((job.raw.mosaic.size, channels), folder=job.folder)
+        pixels = None if shelf is None else shelf.pixels
+        job.pixels, view = develop.rotated(shape, orientation, channels=channels, pixels=pixels)
 
         def take(made: Array, top: int, left: int) -> None:
-            if shelf is not None:
-                shelf.put_away()
             into = view[top : top + made.shape[1], left : left + made.shape[2]]
-            if to_light:
-                develop.linear(made, into, threads=self.threads)
-            else:
-                develop.develop(made, look, into, threads=self.threads)
+            if shelf is None:
+                fill(made, look, into, threads=self.threads)
+                return
+            if orientation >= 5:  # the sensor's columns are the picture's rows
+                made, into = made.transpose(0, 2, 1), into.transpose(1, 0, 2)
+            rows = max(develop.BLOCK * self.threads // made.shape[2], 1)
+            for first in range(0, made.shape[1], rows):
+                fill(made[:, first : first + rows], look, into[first : first + rows], threads=self.threads)
+                shelf.put_away()
 
-        self.stream(job, take)
+        self._stream(job, take)
 
     def stream(self, job: Job, take: Take, *, doing: str = "develop") -> None:
         """Run the network window by window, a row of windows after the other, and `take` each part of its answer.
@@ -135,33 +143,46 @@ class Enhancer:
         A part is light, or a display's levels as 0 to 1, and lies on the sensor; it must be done with on return. The
         job's seconds tell how long that took, by the name of what it is `doing`.
         """
+
+        def light(made: Array, top: int, left: int) -> None:
+            if self.rooted:
+                square(made)
+            take(made, top, left)
+
+        self._stream(job, light, doing=doing)
+
+    def _stream(self, job: Job, take: Take, *, doing: str = "develop") -> None:
+        """The same, with the root of light where that is what comes."""
         raw, frame = job.raw, job.frame
         look = develop.look(raw, self.contract)
         spent = {"pack": 0.0, doing: 0.0}
-        band: list[Any] = []
+        plain: list[Any] = []  # the window amplified, and where it begins
 
-        def read_rows(begin: int, end: int) -> Array:
+        def read(rows: Window, columns: Window) -> Array:
             start = time.perf_counter()
-            band.clear()
-            planes = pack.planes(raw, frame, self.contract, ratio=job.ratio.value, rows=(begin, end))
+            plain.clear()
+            down, across = (rows.begin, rows.end), (columns.begin, columns.end)
+            planes = pack.planes(raw, frame, self.contract, ratio=job.ratio.value, rows=down, columns=across)
             if self.wish.strength < 1:
                 light = squared(planes) if self.contract.range == "root" else planes
-                band[:] = [begin, develop.amplified(light, look)]
+                plain[:] = [develop.amplified(light, look), rows.begin, columns.begin]
             spent["pack"] += time.perf_counter() - start
             return planes
 
         def write(made: Array, row: int, column: int) -> None:
             start = time.perf_counter()
-            if self.contract.output == "camera-root":
-                square(made)
-            if band:
-                made = self._blended(made, band[1], row - int(band[0] * self.contract.scale), column)
+            if plain:
+                if self.contract.output == "camera-root":
+                    square(made)
+                amplified, *corner = plain
+                down, right = (int(at * self.contract.scale) for at in corner)
+                made = self._blended(made, amplified, row - down, column - right)
             made, top, left = _visible(made, row - frame.top, column - frame.left, raw.mosaic.shape)
             take(made, top, left)
             spent[doing] += time.perf_counter() - start
 
         begin = time.perf_counter()
-        self.session.tiled(read_rows, job.plan, write, release=self.wish.max_memory is not None)
+        self.session.tiled(read, job.plan, write, release=job.release)
         job.seconds |= {**spent, "infer": time.perf_counter() - begin - sum(spent.values())}
 
     def _blended(self, made: Array, plain: Array, row: int, column: int) -> Array:

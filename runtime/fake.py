@@ -25,11 +25,14 @@ class Fake:
         self.ran = Ran("fake", "none")
         self.batches: list[tuple[int, ...]] = []
 
-    def run(self, batch: Array, *, release: bool = False, out: Array | None = None) -> dict[str, Array]:
+    def run(self, batch: Array, *, out: Array | None = None) -> dict[str, Array]:
         """Each exit's output, all the same."""
         self.contract.require_size(*batch.shape[2:])
         self.batches.append(batch.shape)
         return dict.fromkeys(self.contract.exits, self.function(batch))
+
+    def release(self) -> None:
+        """It has no memory of its own."""
 
     def _mean(self, batch: Array) -> Array:
         up, down = self.contract.scale.numerator, self.contract.scale.denominator

@@ -18,7 +18,6 @@ from runtime.tflite import read, require_finite, unpacked
 __all__ = ["LiteRT", "Ran"]
 
 Array = np.ndarray[Any, Any]
-ROWS = 16  # turned at a time: they stay in the cache
 
 
 @dataclass(frozen=True)
@@ -64,24 +63,30 @@ class LiteRT:
             said = f"{len(self.contract.planes)} planes in and {', '.join(self.contract.exits)} out"
             raise BadContract(path, f"does not have what its contract says: {said}", "write it again with qk-export")
 
-    def run(self, batch: Array, *, release: bool = False, out: Array | None = None) -> dict[str, Array]:
+    def run(self, batch: Array, *, out: Array | None = None) -> dict[str, Array]:
         """Each exit's output for a float32 batch (n, height, width, planes); int8 ends are converted here.
 
-        The first is written to `out`, planes first, if there is one. LiteRT keeps the memory of its last size, which
-        with `release` is the least there is.
+        The first is written to `out`, planes first, if there is one.
         """
         self._invoke(batch)
         made = {}
         for name, end in zip(self.contract.exits, self._interpreter.get_output_details(), strict=True):
-            if out is not None and name == self.contract.exits[0]:
-                _planes_first(self._interpreter.tensor(end["index"])(), end, out)
-                made[name] = out
-            else:
-                made[name] = _dequantized(self._interpreter.get_tensor(end["index"]), end)
-        if release:
-            side = self.contract.multiple
-            self._invoke(np.zeros((1, side, side, len(self.contract.planes)), np.float32))
+            made[name] = _dequantized(self._interpreter.get_tensor(end["index"]), end)
+        if out is not None:
+            np.copyto(out, made[self.contract.exits[0]].transpose(0, 3, 1, 2))
+            made[self.contract.exits[0]] = out
         return made
+
+    def lend(self, batch: Array) -> Array:
+        """The first exit as it lies in the interpreter's memory, which wants it forgotten before the next run."""
+        self._invoke(batch)
+        end = self._interpreter.get_output_details()[0]
+        return _dequantized(self._interpreter.tensor(end["index"])(), end)
+
+    def release(self) -> None:
+        """LiteRT keeps the memory of its last size: here the least there is."""
+        side = self.contract.multiple
+        self._invoke(np.zeros((1, side, side, len(self.contract.planes)), np.float32))
 
     def run_all(self, batch: Array) -> dict[str, Array]:
         """Every tensor that is computed, by name, as it is: whole numbers where the file has them."""
@@ -126,7 +131,7 @@ class LiteRT:
             self._interpreter.resize_tensor_input(self._input["index"], batch.shape, strict=True)
             self._interpreter.allocate_tensors()
             self._shape = batch.shape
-        self._interpreter.set_tensor(self._input["index"], _quantized(batch, self._input))
+        np.copyto(self._interpreter.tensor(self._input["index"])(), _quantized(batch, self._input))
         self._interpreter.invoke()
 
     def _tensors(self) -> dict[int, dict[str, Any]]:
@@ -143,23 +148,10 @@ def _quantized(x: Array, tensor: dict[str, Any]) -> Array:
     return q
 
 
-def _planes_first(q: Array, tensor: dict[str, Any], out: Array) -> None:
-    """Fill `out` (n, channels, height, width) with the values of what came out, channels last."""
-    scale, zero = (1, 0) if tensor["dtype"] == np.float32 else tensor["quantization"]
-    for one, into in zip(q, out, strict=True):
-        for top in range(0, len(one), ROWS):
-            part, rows = one[top : top + ROWS].transpose(2, 0, 1), into[:, top : top + ROWS]
-            if scale == 1:
-                np.copyto(rows, part)
-            else:  # the same numbers as `_dequantized`: the difference is exact in float32
-                np.subtract(part, np.float32(zero), out=rows)
-                np.multiply(rows, np.float32(scale), out=rows)
-
-
 def _dequantized(q: Array, tensor: dict[str, Any]) -> Array:
     """The float32 values of what came out."""
     if tensor["dtype"] == np.float32:
         return q
     scale, zero = tensor["quantization"]
-    x: Array = (q.astype(np.int32) - zero).astype(np.float32) * np.float32(scale)
-    return x
+    x: Array = np.subtract(q, np.float32(zero), dtype=np.float32)  # exact
+    return np.multiply(x, np.float32(scale), out=x)

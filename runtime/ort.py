@@ -39,7 +39,7 @@ class OnnxRuntime:
 
     def __init__(self, path: str | Path, *, provider: str = "cpu", threads: int | None = None, **options: Any) -> None:
         """`options` are set on ONNX Runtime's SessionOptions as they are."""
-        library = need("onnxruntime", library="onnxruntime", extra="cpu")
+        self.library = library = need("onnxruntime", library="onnxruntime", extra="cpu")
         wanted = _provider(library, provider)
         self.contract = Contract.from_json(look(path).metadata.get(CONTRACT), source=path)
         self.levels = library.GraphOptimizationLevel
@@ -47,6 +47,8 @@ class OnnxRuntime:
         settings.log_severity_level = 3  # it warns of every shape it does not know beforehand: all of them
         settings.intra_op_num_threads = threads or 0
         settings.enable_mem_pattern = False  # a plan of memory for every size: half as much again, for no time
+        # Between two runs the picture is developed: threads that wait for work would take a core from that.
+        settings.add_session_config_entry("session.force_spinning_stop", "1")
         settings.add_session_config_entry("session.use_env_allocators", _arena(library))
         for name, value in options.items():
             setattr(settings, name, value)
@@ -60,8 +62,6 @@ class OnnxRuntime:
             raise SetupError(f"ONNX Runtime took {took} where {wanted} was asked for", "qk-run doctor")
         self._check_ends(path)
         self.ran = Ran(f"ONNX Runtime {library.__version__}", provider)
-        self._shrink = library.RunOptions()
-        self._shrink.add_run_config_entry("memory.enable_memory_arena_shrinkage", "cpu:0")
 
     def _check_ends(self, path: str | Path) -> None:
         """Raise `BadContract` unless the graph begins and ends as its contract says."""
@@ -71,30 +71,36 @@ class OnnxRuntime:
             said = f"{len(self.contract.planes)} planes in and {', '.join(self.contract.exits)} out"
             raise BadContract(path, f"does not have what its contract says: {said}", "write it again with qk-export")
 
-    def run(self, batch: Array, *, release: bool = False, out: Array | None = None) -> dict[str, Array]:
+    def run(self, batch: Array, *, out: Array | None = None) -> dict[str, Array]:
         """Each exit's output, by name, for a float32 batch (n, planes, height, width).
 
-        The first exit is written to `out` if there is one, and no memory of the run is kept with `release`: all of it
-        is given back then, since nothing of ours lies in between.
+        The first exit is written to `out` if there is one.
         """
         if batch.ndim != 4 or batch.dtype != np.float32 or batch.shape[1] != len(self.contract.planes):
             raise ValueError(f"a batch is (n, {len(self.contract.planes)}, height, width) in float32")
         self.contract.require_size(*batch.shape[2:])
         first, *others = self.contract.exits
         (read,) = (end.name for end in self.session.get_inputs())
-        options = self._shrink if release else None
         if out is None:
-            found = self.session.run([first, *others], {read: batch}, options)
+            found = self.session.run([first, *others], {read: batch})
             return dict(zip([first, *others], found, strict=True))
         ends = self.session.io_binding()
         ends.bind_cpu_input(read, np.ascontiguousarray(batch))
         ends.bind_output(first, "cpu", 0, np.float32, out.shape, out.ctypes.data)
         for name in others:
             ends.bind_output(name)
-        self.session.run_with_iobinding(ends, options)
-        return (
-            {first: out, **dict(zip(others, ends.copy_outputs_to_cpu()[1:], strict=True))} if others else {first: out}
-        )
+        self.session.run_with_iobinding(ends)
+        copied = ends.copy_outputs_to_cpu()[1:] if others else []
+        return {first: out, **dict(zip(others, copied, strict=True))}
+
+    def release(self) -> None:
+        """The arena gives back what is free at the end of a run: of a least one nearly all."""
+        options = self.library.RunOptions()
+        options.add_run_config_entry("memory.enable_memory_arena_shrinkage", "cpu:0")
+        (read,) = self.session.get_inputs()
+        side = self.contract.multiple
+        least = np.zeros((1, len(self.contract.planes), side, side), np.float32)
+        self.session.run(list(self.contract.exits), {read.name: least}, options)
 
 
 def providers() -> list[str]:

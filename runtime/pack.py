@@ -11,7 +11,7 @@ Orders and offsets: Chen et al. 2018 (See in the Dark).
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -58,6 +58,7 @@ GRIDS: dict[str, dict[str, Offsets]] = {
     },
 }
 BLOCK = 32  # packed rows at a time: what they need stays in the cache
+LEVELS = 2**16  # values that a pixel can have
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -124,27 +125,40 @@ def planes(
     *,
     ratio: float,
     rows: tuple[int, int] | None = None,
+    columns: tuple[int, int] | None = None,
     out: Array | None = None,
 ) -> Array:
-    """Some rows of the network's input: (value - black) / (white - black), times the ratio, cut as it is used to.
+    """A window of the network's input: (value - black) / (white - black), times the ratio, cut as it is used to.
 
-    Float32 (planes, rows, width) in the contract's order; `out` takes it if it is given.
+    Float32 (planes, rows, columns) in the contract's order; `out` takes it if it is given.
     """
     begin, end = rows or (0, frame.height)
-    if not 0 <= begin <= end <= frame.height:
-        raise ValueError(f"rows {begin} to {end} of {frame.height}")
-    shape = (len(contract.planes), end - begin, frame.width)
+    left, right = columns or (0, frame.width)
+    if not (0 <= begin <= end <= frame.height and 0 <= left <= right <= frame.width):
+        raise ValueError(f"rows {begin} to {end} and columns {left} to {right} of {frame.height} x {frame.width}")
+    shape = (len(contract.planes), end - begin, right - left)
     out = np.empty(shape, np.float32) if out is None else out
     if out.shape != shape or out.dtype != np.float32:
         raise ValueError(f"out is {out.dtype} {out.shape}, not float32 {shape}")
     grids = [GRIDS[raw.cfa][name] for name in contract.planes]
+    tables = _tables(raw, contract, ratio)
     for first, band in _bands(raw, frame, contract.pack, begin, end):
         last = first + len(band) // contract.pack
+        band = band[:, left * contract.pack : right * contract.pack]  # noqa: PLW2901 (the part of it that is wanted)
         for grid, plane in zip(grids, out[:, first - begin : last - begin], strict=True):
-            _fill(plane, band, first, grid, contract.pack)
-            _scale(plane, first, _blacks(raw, frame, grid), raw.white, ratio)
-            _cut(plane, contract)
+            places = zip(grid, (tables[black] for black in _blacks(raw, frame, grid)), strict=True)
+            _fill(plane, band, (first, left), list(places), contract.pack)
     return out
+
+
+def _tables(raw: Raw, contract: Contract, ratio: float) -> dict[float, Array]:
+    """By the black level what the network sees of every value: there are fewer of them than pixels."""
+    values = np.arange(LEVELS, dtype=np.float32)
+    tables = {}
+    for black in {black for row in raw.black for black in row}:
+        light = (values - np.float32(black)) * np.float32(ratio / (raw.white - black))
+        tables[black] = np.clip(root(light), *CUT) if contract.range == "root" else np.clip(light, 0, 1)
+    return tables
 
 
 def _bands(raw: Raw, frame: Frame, pack: int, begin: int, end: int) -> Iterator[tuple[int, Array]]:
@@ -186,37 +200,19 @@ def _mirror(at: Array, pixels: int, first: int, every: int) -> Array:
     return np.where((at >= 0) & (at < pixels), at, turned)
 
 
-def _fill(plane: Array, band: Array, first: int, grid: Offsets, pack: int) -> None:
-    """The pixels of one plane, as they are; `first` is the frame's packed row with which the band begins."""
-    side = math.isqrt(len(grid))
-    for number, (y, x) in enumerate(grid):
-        odd, column = divmod(number, side)
-        row = (odd - first) % side  # of the band, the first of that parity
-        from_row = pack * row + y - pack * odd
-        plane[row::side, column::side] = band[from_row :: pack * side, x :: pack * side]
+def _fill(
+    plane: Array, band: Array, first: tuple[int, int], places: Sequence[tuple[tuple[int, int], Array]], pack: int
+) -> None:
+    """One plane, from its places in the cell and what each value is there; `first` is where in the frame it begins."""
+    side = math.isqrt(len(places))
+    for number, ((y, x), table) in enumerate(places):
+        odd, even = divmod(number, side)
+        row, column = (odd - first[0]) % side, (even - first[1]) % side  # of the band, the first of that parity
+        pixels = band[pack * (row - odd) + y :: pack * side, pack * (column - even) + x :: pack * side]
+        np.take(table, pixels, out=plane[row::side, column::side], mode="clip")
 
 
-def _blacks(raw: Raw, frame: Frame, grid: Offsets) -> Array:
+def _blacks(raw: Raw, frame: Frame, grid: Offsets) -> list[float]:
     """The black level at each place of a grid."""
     size, (above, before) = len(raw.black), frame.phase
-    return np.array([raw.black[(y - above) % size][(x - before) % size] for y, x in grid])
-
-
-def _scale(plane: Array, first: int, blacks: Array, white: float, ratio: float) -> None:
-    """From the sensor's numbers to the network's, in place; rows are counted from the frame's row `first`."""
-    side = math.isqrt(len(blacks))
-    if (blacks == blacks[0]).all():
-        blacks, side = blacks[:1], 1
-    for number, black in enumerate(blacks):
-        odd, column = divmod(number, side)
-        part = plane[(odd - first) % side :: side, column::side]
-        np.subtract(part, np.float32(black), out=part)
-        np.multiply(part, np.float32(ratio / (white - black)), out=part)
-
-
-def _cut(plane: Array, contract: Contract) -> None:
-    """To what the network has seen, in place."""
-    if contract.range == "root":
-        np.clip(root(plane, out=plane), *CUT, out=plane)
-    else:
-        np.clip(plane, 0, 1, out=plane)
+    return [raw.black[(y - above) % size][(x - before) % size] for y, x in grid]

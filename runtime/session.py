@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import functools
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -20,22 +21,26 @@ from runtime.tiles import Plan, Window
 __all__ = ["Backend", "Ran", "Session", "open"]
 
 Array = np.ndarray[Any, Any]
-Read = Callable[[int, int], Array]
+Read = Callable[[Window, Window], Array]
 Write = Callable[[Array, int, int], None]
 LONGEST = 200  # letters of an engine's own words
 SIDES = 192, 448  # of the frames that memory is measured with: the larger takes 60 to 130 MiB for an int8 U-Net
 
 
 class Backend(Protocol):
-    """One method, one file each: ort.py, litert.py, fake.py."""
+    """One file each: ort.py, litert.py, fake.py."""
 
     contract: Contract
 
-    def run(self, batch: Array, *, release: bool = False, out: Array | None = None) -> dict[str, Array]:
+    def run(self, batch: Array, *, out: Array | None = None) -> dict[str, Array]:
         """Each exit's output for a float32 batch in the contract's layout; the first may be written to `out`.
 
         That one has its planes first, whatever the layout.
         """
+        ...
+
+    def release(self) -> None:
+        """Keep no memory of the runs there were."""
         ...
 
 
@@ -62,48 +67,71 @@ class Session:
     def __init__(self, backend: Backend, *, ran: Ran, digest: str = "") -> None:
         self.backend, self.contract, self.ran, self.digest = backend, backend.contract, ran, digest
         self.fresh: float = getattr(backend, "fresh", 0.0)  # see `tiles.best`
+        # Some engines lend an answer that lies in their own memory, until the next run.
+        self._lend: Callable[[Array], Array] | None = getattr(backend, "lend", None)
 
-    def run(self, planes: Array, *, release: bool = False, out: Array | None = None) -> Array:
+    def run(self, planes: Array, *, out: Array | None = None) -> Array:
         """The first exit (channels, height, width) for float32 planes (planes, height, width)."""
-        last = self.contract.layout == "NHWC"
-        batch = np.ascontiguousarray(planes.transpose(1, 2, 0) if last else planes)[None]
+        with self._engine():
+            made = self.backend.run(self._batch(planes), out=out)[self.contract.exits[0]]
+        return made[0] if made is out else self._planes_first(made)
+
+    def _batch(self, planes: Array) -> Array:
+        return (planes.transpose(1, 2, 0) if self.contract.layout == "NHWC" else np.ascontiguousarray(planes))[None]
+
+    def _planes_first(self, made: Array) -> Array:
+        return np.moveaxis(made[0], -1, 0) if self.contract.layout == "NHWC" else made[0]
+
+    @contextmanager
+    def _engine(self) -> Iterator[None]:
+        """What an engine raises becomes an `EngineFailed`."""
         try:
-            made = self.backend.run(batch, release=release, out=out)[self.contract.exits[0]]
+            yield
         except Exception as error:
             if not _of_an_engine(error):
                 raise
             raise EngineFailed(self.ran.engine, str(error).strip().partition("\n")[0][:LONGEST]) from None
-        if release:
-            trim()
-        return np.moveaxis(made[0], -1, 0) if last and made is not out else made[0]
 
-    def room(self, height: int, width: int) -> Array:
-        """A buffer for the output of an input of that size, to be used again and again."""
+    def room(self, height: int, width: int) -> Array | None:
+        """A buffer for the output of an input of that size, to be used again and again; None where an engine has it."""
+        if self._lend is not None:
+            return None
         up = self.contract.scale
         return np.empty((1, self.contract.channels, int(height * up), int(width * up)), np.float32)
+
+    def release(self) -> None:
+        """Give the system back what runs have taken."""
+        with self._engine():
+            self.backend.release()
+        trim()
 
     def tiled(self, read: Read, plan: Plan, write: Write, *, release: bool = False) -> None:
         """Run a frame window by window.
 
-        `read(begin, end)` gives the planes of those rows, whole width; `write(output, row, column)` takes each part
-        that is kept, with where it begins in the output. `release` gives the memory back at the end.
+        `read(rows, columns)` gives the planes of a window; `write(output, row, column)` takes each part that is kept,
+        with where it begins in the output, and does not hold on to it. `release` gives the memory back at the end.
         """
         out = self.room(plan.height, plan.width)
-        for row in plan.rows:
-            band = None  # the last one is gone before the next is made
-            band = read(row.begin, row.end)
-            for column in plan.columns:
-                last = release and row is plan.rows[-1] and column is plan.columns[-1]
-                self._window(band[:, :, column.begin : column.end], row, column, write, out=out, release=last)
+        for row, column in plan:
+            self._window(read(row, column), row, column, write, out=out)
+        if release:
+            self.release()
 
-    def _window(self, planes: Array, row: Window, column: Window, write: Write, *, out: Array, release: bool) -> None:
+    def _window(self, planes: Array, row: Window, column: Window, write: Write, *, out: Array | None) -> None:
         """One window; nothing of it but `out` is alive when the next one runs."""
         up = self.contract.scale
-        made = self.run(planes, out=out, release=release)
+        made = self._answer(planes, out)
         top, left = int((row.keep_begin - row.begin) * up), int((column.keep_begin - column.begin) * up)
         height, width = int((row.keep_end - row.keep_begin) * up), int((column.keep_end - column.keep_begin) * up)
         kept = made[:, top : top + height, left : left + width]
         write(kept, int(row.keep_begin * up), int(column.keep_begin * up))
+
+    def _answer(self, planes: Array, out: Array | None) -> Array:
+        """What `run` gives, in memory that the next run takes again."""
+        if self._lend is None:
+            return self.run(planes, out=out)
+        with self._engine():
+            return self._planes_first(self._lend(self._batch(planes)))
 
     @functools.cached_property
     def memory(self) -> Memory:
@@ -121,8 +149,9 @@ class Session:
         return Memory(max(before + int(large - slope * sides[1] ** 2), resident()), slope)
 
     def _measured(self, side: int) -> None:
-        planes = np.zeros((len(self.contract.planes), side, side), np.float32)
-        self.run(planes, release=True, out=self.room(side, side))
+        planes = np.ones((len(self.contract.planes), side, side), np.float32)  # zeros would take no memory
+        self._answer(planes, self.room(side, side))
+        self.release()
 
 
 def open(path: str | Path, *, provider: str = "auto", threads: int | None = None) -> Session:  # noqa: A001

@@ -54,8 +54,8 @@ class Plan:
 
 def windows(length: int, count: int, *, multiple: int, halo: int) -> tuple[Window, ...]:
     """`count` equal windows, spread evenly, or as many as it takes if those would reach past the end."""
-    cells, reach = length // multiple, -(-halo // multiple)
-    size = min(-(-(cells - 2 * reach) // count) + 2 * reach, cells) if count > 1 else cells
+    cells = length // multiple
+    size = _size(cells, count, reach=-(-halo // multiple))
     last = cells - size
     begins = sorted({last * i // (count - 1) for i in range(count)}) if last else [0]
     # A cut lies in the middle of an overlap, which is two halos deep or deeper.
@@ -64,6 +64,11 @@ def windows(length: int, count: int, *, multiple: int, halo: int) -> tuple[Windo
         Window(begin * multiple, (begin + size) * multiple, first * multiple, after * multiple)
         for begin, (first, after) in zip(begins, pairwise(cuts), strict=True)
     )
+
+
+def _size(cells: int, count: int, *, reach: int) -> int:
+    """Of each of `count` windows, in cells."""
+    return min(-(-(cells - 2 * reach) // count) + 2 * reach, cells) if count > 1 else cells
 
 
 def plans(height: int, width: int, contract: Contract) -> Iterator[Plan]:
@@ -79,8 +84,9 @@ def _axis(length: int, multiple: int, halo: int) -> list[tuple[Window, ...]]:
     """One row of windows for every size, the shortest."""
     found: dict[int, tuple[Window, ...]] = {}
     for count in range(1, length // multiple + 1):
-        row = windows(length, count, multiple=multiple, halo=halo)
-        found.setdefault(row[0].end, row)
+        size = _size(length // multiple, count, reach=-(-halo // multiple))
+        if size not in found:
+            found[size] = windows(length, count, multiple=multiple, halo=halo)
     return list(found.values())
 
 

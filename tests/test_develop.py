@@ -101,6 +101,18 @@ def test_what_saturates_is_white_and_what_is_grey_stays_grey(wb):
         assert np.ptp(developed(np.ones((3, 1, 1), np.float32), as_it_is).astype(int)) > 1000
 
 
+@pytest.mark.parametrize("fill", [develop, linear])
+def test_a_root_is_developed_as_its_light(fill, rng):
+    root = rng.uniform(-0.3, 1.2, (3, 50, 40)).astype(np.float32)
+    root[:, 0, :3] = [np.nan, np.inf, -np.inf]
+    made = [np.empty((50, 40, 3), np.uint16) for _ in range(2)]
+    fill(root * np.abs(root), CAMERA, made[0])
+    fill(root, dataclasses.replace(CAMERA, rooted=True), made[1])
+    assert np.abs(made[0].astype(int) - made[1]).max() <= ONE
+    fill(root, CAMERA, made[1])
+    assert np.abs(made[0].astype(int) - made[1]).max() > 1000
+
+
 @settings(max_examples=60, deadline=None, derandomize=True)
 @given(
     height=st.integers(1, 40),
@@ -160,7 +172,7 @@ def test_a_picture_of_another_size_or_type_is_a_callers_bug(shape, kind):
 def test_for_a_dng_the_cameras_colours_stay_as_they_are(rng):
     y = rng.random((3, 9, 8)).astype(np.float32)
     out = np.empty((9, 8, 3), np.uint16)
-    linear(y, out)
+    linear(y, CAMERA, out)
     assert np.array_equal(out, developed(y, SRGB))
     assert not np.array_equal(out, developed(y, CAMERA))
 

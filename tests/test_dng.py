@@ -43,9 +43,9 @@ def y():
     return made
 
 
-def picture(y, fill, *options):
+def picture(y, fill):
     pixels, view = rotated(y.shape[1:], 1)
-    fill(y, *options, view)
+    fill(y, LOOK, view)
     return pixels
 
 
@@ -70,14 +70,14 @@ def test_camera_colours_are_read_back_to_the_bit_and_rendered_as_develop_does(y,
     dng.save(pixels, tmp_path / "a.dng", raw=RAW, linear="camera")
     stored, shown = rendered(tmp_path / "a.dng")
     assert np.array_equal(stored, pixels)
-    assert np.abs(shown - light(picture(y, develop, LOOK))).max() <= NEAR
+    assert np.abs(shown - light(picture(y, develop))).max() <= NEAR
     assert np.abs(shown - pixels.astype(float)).max() > 200 * NEAR
     assert np.ptp(shown[0, 0].astype(int)) <= 2  # white light is grey
     assert shown[-1, -1].min() >= 65535 - NEAR  # and what saturates is white
 
 
 def test_a_picture_in_srgb_is_stored_as_light_and_rendered_as_it_was(y, tmp_path):
-    pixels = picture(y, develop, LOOK)
+    pixels = picture(y, develop)
     dng.save(pixels, tmp_path / "a.dng", raw=RAW, linear="srgb")
     stored, shown = rendered(tmp_path / "a.dng")
     assert np.abs(shown - light(pixels)).max() <= NEAR
@@ -88,7 +88,7 @@ def test_a_picture_in_srgb_is_stored_as_light_and_rendered_as_it_was(y, tmp_path
 def test_where_nobody_knows_the_matrix_it_is_that_of_the_picture(y, tmp_path):
     dng.save(picture(y, linear), tmp_path / "a.dng", raw=dataclasses.replace(RAW, xyz2cam=None), linear="camera")
     _, shown = rendered(tmp_path / "a.dng")
-    assert np.abs(shown - light(picture(y, develop, LOOK))).max() <= NEAR
+    assert np.abs(shown - light(picture(y, develop))).max() <= NEAR
 
 
 def test_the_file_says_what_it_is(y, tmp_path):
@@ -106,7 +106,7 @@ def test_the_file_says_what_it_is(y, tmp_path):
 @pytest.mark.parametrize("orientation", [1, 3, 6, 8])
 def test_an_upright_picture_is_not_turned_again(orientation, y, tmp_path):
     pixels, view = rotated(y.shape[1:], orientation)
-    linear(y, view)
+    linear(y, LOOK, view)
     about = dataclasses.replace(RAW.about, orientation=orientation)
     dng.save(pixels, tmp_path / "a.dng", raw=dataclasses.replace(RAW, about=about), linear="camera")
     stored, shown = rendered(tmp_path / "a.dng")

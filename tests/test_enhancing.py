@@ -9,6 +9,7 @@ from raw_files import ABOUT, BAYER, X_TRANS, dng, scene
 from tiny_model import tiny
 
 import runtime
+from runtime import develop
 from runtime.decode import read
 from runtime.enhancing import Enhancer
 from runtime.errors import BadOption, TooLittleMemory, UnsupportedRaw
@@ -100,15 +101,18 @@ def test_little_memory_gives_the_same_picture_in_more_windows(session, tmp_path)
 
 
 @pytest.mark.parametrize("turn", [1, 6, 3])
-def test_a_picture_that_memory_has_no_room_for_lies_in_a_folder_and_is_the_same(turn, session, tmp_path):
+def test_a_picture_that_memory_has_no_room_for_lies_in_a_folder_and_is_the_same(turn, session, tmp_path, monkeypatch):
+    monkeypatch.setattr(develop, "BLOCK", 2**12)  # several strips of each window
     about = ABOUT.__class__(**{**ABOUT.__dict__, "orientation": turn})
     raw = read(night(tmp_path / "a.dng", 640, 900, about=about))
     promised = Enhancer(session, Wish(max_memory=2**33, ratio="40", format="tiff"))
-    here, there = (promised.prepare(raw, folder=folder) for folder in (None, tmp_path / "out"))
+    here, there = promised.prepare(raw), promised.prepare(raw)
+    there.folder = tmp_path / "out"
     there.plan = next(p for p in plans(there.frame.height, there.frame.width, session.contract) if len(p.rows) == 3)
     here.plan = there.plan
     for job in (here, there):
         promised.infer(job)
+    assert (here.pixels.flags.owndata, there.pixels.flags.owndata) == (True, False)
     np.testing.assert_array_equal(here.pixels, there.pixels)
     promised.save(there, tmp_path / "out" / "a.tif")
     np.testing.assert_array_equal(tifffile.imread(tmp_path / "out" / "a.tif"), here.pixels)
@@ -121,9 +125,16 @@ def test_too_little_memory_is_said_with_the_least(session, tmp_path):
         Enhancer(session, Wish(max_memory=2**21)).prepare(raw)
     least = Enhancer(session, Wish(max_memory=caught.value.least + 2**23))
     assert least.prepare(raw).peak <= caught.value.least + 2**23
-    # Half the picture more, and a folder to lay it in: what it does not take the network has.
-    some = Enhancer(session, Wish(max_memory=caught.value.least + 3 * 640 * 900))
-    assert some.prepare(raw, folder=tmp_path).plan.pixels < some.prepare(raw).plan.pixels
+    # With a folder to lay the picture in, what it does not take the network has.
+    some = Enhancer(session, Wish(max_memory=2**21))
+    with pytest.raises(TooLittleMemory) as caught:
+        some.prepare(raw)
+    some.wish = Wish(max_memory=caught.value.least)
+    here, there = some.prepare(raw), some.prepare(raw, folder=tmp_path)
+    assert there.plan.pixels < here.plan.pixels
+    assert (here.folder, here.release, there.folder, there.release) == (None, False, tmp_path, True)
+    plenty = Enhancer(session, Wish(max_memory=2**33))
+    assert plenty.prepare(raw, folder=tmp_path).folder is None, "a disk is slower than memory"
 
 
 def test_parts_come_row_by_row_and_put_together_are_what_is_developed(tmp_path):

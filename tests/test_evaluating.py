@@ -83,10 +83,10 @@ def _small_windows(cfa):
     session = amplifier(cfa)
     tiled = session.tiled
 
-    def in_parts(read_rows, plan, write, *, release=False):
+    def in_parts(read, plan, write, *, release=False):
         every = plans(plan.rows[-1].end, plan.columns[-1].end, session.contract)
         chosen = next(p for p in every if (len(p.rows), len(p.columns)) == (4, 3) and p.height <= plan.height)
-        tiled(read_rows, chosen, write, release=release)
+        tiled(read, chosen, write, release=release)
 
     session.tiled = in_parts
     return session

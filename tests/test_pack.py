@@ -160,16 +160,20 @@ def test_bayer_is_mirrored_without_repeating_its_edge(name, height, width, multi
 
 @settings(max_examples=120, deadline=None)
 @given(patterns, st.integers(6, 90), st.integers(6, 50), st.data())
-def test_any_rows_are_the_rows_of_the_whole(pattern, height, width, data):
+def test_any_rows_and_any_window_are_those_of_the_whole(pattern, height, width, data):
     mosaic = np.random.default_rng(1).integers(0, 65536, (height, width)).astype(np.uint16)
     black = tuple(tuple(500.0 + 7 * y + x for x in range(len(pattern))) for y in range(len(pattern)))
     raw = raw_of(mosaic, pattern=pattern, black=black)
     asked = contract(raw.cfa)
     frame, planes = whole(raw, asked, ratio=3.7)
-    begin = data.draw(st.integers(0, frame.height))
-    end = data.draw(st.integers(begin, frame.height))
-    some = pack.planes(raw, frame, asked, ratio=3.7, rows=(begin, end))
-    assert np.array_equal(some, planes[:, begin:end])
+    (top, end), (left, right) = (
+        sorted(data.draw(st.lists(st.integers(0, most), min_size=2, max_size=2)))
+        for most in (frame.height, frame.width)
+    )
+    some = pack.planes(raw, frame, asked, ratio=3.7, rows=(top, end))
+    assert np.array_equal(some, planes[:, top:end])
+    window = pack.planes(raw, frame, asked, ratio=3.7, rows=(top, end), columns=(left, right))
+    assert np.array_equal(window, planes[:, top:end, left:right])
 
 
 @pytest.mark.parametrize(("height", "most"), [(64, 16), (4000, 16)])
@@ -247,6 +251,8 @@ def test_a_buffer_is_filled_and_a_wrong_one_refused():
             pack.planes(raw, frame, asked, ratio=1.0, out=wrong)
     with pytest.raises(ValueError, match="rows"):
         pack.planes(raw, frame, asked, ratio=1.0, rows=(0, frame.height + 1))
+    with pytest.raises(ValueError, match="columns"):
+        pack.planes(raw, frame, asked, ratio=1.0, columns=(0, frame.width + 1))
 
 
 @pytest.mark.parametrize(("row", "column"), list(np.ndindex(6, 6)))

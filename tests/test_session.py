@@ -57,7 +57,7 @@ def in_windows(opened, planes, down, across, *, halo=None):
     def write(made, row, column):
         out[:, row : row + made.shape[1], column : column + made.shape[2]] = made
 
-    opened.tiled(lambda begin, end: planes[:, begin:end], plan, write)
+    opened.tiled(lambda rows, columns: planes[:, rows.begin : rows.end, columns.begin : columns.end], plan, write)
     return out
 
 

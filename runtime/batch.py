@@ -124,7 +124,9 @@ class _Batch:
             # Beside it: the picture being written, the frame being read, and its reader.
             others = 10 * begun.raw.mosaic.size + (64 << 20) if self.beside else 0
             item = begun.item
-            begun.job = self.enhancer.prepare(begun.raw, beside=others, path=item.input, folder=item.output.parent)
+            begun.job = self.enhancer.prepare(
+                begun.raw, beside=others, path=item.input, folder=item.output.parent, at_once=not self.beside
+            )
             begun.job.seconds["decode"] = begun.seconds
             self.planned(item, begun.job)
             self.enhancer.infer(begun.job)

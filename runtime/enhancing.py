@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from runtime import develop, exif, pack, picture
+from runtime.canvas import Take, band, streaming, whole
 from runtime.decode import Decoder
 from runtime.errors import BadOption, TooLittleMemory
 from runtime.job import SWEEP, Job, Result, Wish, windows_of
@@ -26,16 +27,15 @@ from runtime.root import square, squared
 from runtime.session import Session
 from runtime.session import open as open_model
 from runtime.sheet import contact_sheet, shrunk
-from runtime.shelf import Shelf
 from runtime.tiles import Plan, Window, best
 
 __all__ = ["Enhancer", "Take", "enhance"]
 
 Array = np.ndarray[Any, Any]
-Take = Callable[[Array, int, int], None]  # light (channels, rows, columns), and where on the sensor it begins
 MARGIN = 1.12  # over what was measured of the network on small frames, where a few MiB here or there weigh most
 SLACK = 28 * 2**20  # what threads, encoders and the libraries they load take besides
 SHELVING = 0.2  # of what a frame takes to compute: to make its picture on disk
+MADE = ("pack", "infer", "develop")  # the stages between decoding and encoding
 SHEET = 640  # the longer side of each picture of a sweep
 SHARE = 0.7  # of the memory that is free, where nothing was promised
 
@@ -63,18 +63,21 @@ class Enhancer:
         ratio: str | None = None,
         held: Callable[[Plan], float] | None = None,
         folder: str | Path | None = None,
+        at_once: bool = False,
     ) -> Job:
         """Choose the ratio, or take this one, and plan the memory.
 
         `beside` is what other frames in flight hold, and `held` says how many bytes of the answer are kept with a
-        plan: without it, a whole picture. Where memory was promised that may lie in a `folder`, if there is one.
+        plan: without it, a whole picture. Where memory was promised that may lie in a `folder`, if there is one. What
+        is saved `at_once`, with nothing in between, is never whole in memory if its format lets it be written so.
         """
         wanted = ratio or self.wish.ratio
         sweeps = wanted == SWEEP
         chosen = choose("auto" if sweeps else wanted, raw, self.contract)
         chosen = replace(chosen, why="the middle of a sweep") if sweeps else chosen
         frame = pack.frame(raw, self.contract, path=path)
-        whole = 6 * raw.mosaic.size
+        picture_bytes = 6 * raw.mosaic.size
+        streams = at_once and not sweeps and self.wish.format in picture.STREAMED and raw.about.orientation == 1
         fixed = self.base + raw.mosaic.nbytes + beside + SLACK
         encoded = 5 * raw.mosaic.size if self.wish.format == "jpeg" else 0  # 8 bits, once more for Pillow, and the file
 
@@ -83,12 +86,23 @@ class Enhancer:
             plain = 0 if self.wish.strength == 1 else 6 * 4 * len(self.contract.planes)
             running = (self.per_pixel + plain) * plan.height * plan.width
             if shelved:  # it is in memory to be saved
-                return fixed + max(running, whole + encoded)
-            return fixed + (held(plan) if held else whole) + max(running, encoded)
+                return fixed + max(running, picture_bytes + encoded)
+            kept = band(raw, self.contract, plan) if streams else held(plan) if held else picture_bytes
+            return fixed + kept + max(running, encoded)
 
+        may_shelve = folder is not None and self.wish.max_memory is not None and not sweeps and not streams
+        shelved, plan, peak = self._cheapest(frame, cost, ways=(False, True) if may_shelve else (False,))
+        release = self.wish.max_memory is not None and (shelved or encoded > 0)
+        folder = folder if shelved else None
+        return Job(raw, chosen, frame, plan, peak, folder=folder, streams=streams, release=release)
+
+    def _cheapest(
+        self, frame: pack.Frame, cost: Callable[..., float], *, ways: tuple[bool, ...]
+    ) -> tuple[bool, Plan, int]:
+        """Of plans with the picture shelved or not the one of least work that memory has room for, and its peak."""
         most = self.wish.max_memory or (available() * SHARE + self.base if available() else float("inf"))
         found = []
-        for shelved in (False, True) if folder is not None and self.wish.max_memory and not sweeps else (False,):
+        for shelved in ways:
             priced = partial(cost, shelved=shelved)
             plan = best(frame.height, frame.width, self.contract, cost=priced, most=most, fresh=self.session.fresh)
             work = plan.pixels + SHELVING * shelved * frame.height * frame.width
@@ -97,11 +111,12 @@ class Enhancer:
         _, _, shelved, plan, peak = min(found, key=lambda one: one[:2])
         if self.wish.max_memory and peak > self.wish.max_memory:
             raise TooLittleMemory(self.wish.max_memory, peak)
-        release = self.wish.max_memory is not None and (shelved or encoded > 0)
-        return Job(raw, chosen, frame, plan, peak, folder=folder if shelved else None, release=release)
+        return shelved, plan, peak
 
     def infer(self, job: Job) -> None:
-        """The picture; of a sweep, a sheet of one small picture a ratio."""
+        """The picture, unless it is made while it is saved; of a sweep, a sheet of one small picture a ratio."""
+        if job.streams:
+            return
         if self.wish.ratio != SWEEP:
             self._infer(job)
             return
@@ -115,27 +130,13 @@ class Enhancer:
 
     def _infer(self, job: Job) -> None:
         """Develop each part of the answer while it is warm."""
-        shape, orientation, channels = job.raw.mosaic.shape, job.raw.about.orientation, self.contract.channels
+        self._stream(job, whole(job, self._fill(job), contract=self.contract, threads=self.threads))
+
+    def _fill(self, job: Job) -> partial[None]:
+        """How a part of the answer becomes a part of the picture."""
         look = replace(develop.look(job.raw, self.contract), rooted=self.rooted)
         to_light = self.wish.format == "dng" and look.output == "camera-linear"
-        fill = develop.linear if to_light else develop.develop
-        shelf = None if job.folder is None else Shelf((job.raw.mosaic.size, channels), folder=job.folder)
-        pixels = None if shelf is None else shelf.pixels
-        job.pixels, view = develop.rotated(shape, orientation, channels=channels, pixels=pixels)
-
-        def take(made: Array, top: int, left: int) -> None:
-            into = view[top : top + made.shape[1], left : left + made.shape[2]]
-            if shelf is None:
-                fill(made, look, into, threads=self.threads)
-                return
-            if orientation >= 5:  # the sensor's columns are the picture's rows
-                made, into = made.transpose(0, 2, 1), into.transpose(1, 0, 2)
-            rows = max(develop.BLOCK * self.threads // made.shape[2], 1)
-            for first in range(0, made.shape[1], rows):
-                fill(made[:, first : first + rows], look, into[first : first + rows], threads=self.threads)
-                shelf.put_away()
-
-        self._stream(job, take)
+        return partial(develop.linear if to_light else develop.develop, look=look, threads=self.threads)
 
     def stream(self, job: Job, take: Take, *, doing: str = "develop") -> None:
         """Run the network window by window, a row of windows after the other, and `take` each part of its answer.
@@ -193,11 +194,15 @@ class Enhancer:
 
     def save(self, job: Job, path: str | Path) -> None:
         """Write the picture, with what the file said of how it was taken and how it was made."""
-        if job.pixels is None:
-            raise ValueError("infer comes first")
         start = time.perf_counter()
         words = self.description(job)
         block = exif.write(job.raw.about, software=f"qk-unet {_version()}", description=words)
+        if job.streams:
+            self._save_streamed(job, path, exif=block)
+            job.seconds["encode"] = time.perf_counter() - start - sum(job.seconds[stage] for stage in MADE)
+            return
+        if job.pixels is None:
+            raise ValueError("infer comes first")
         picture.save(
             job.pixels,
             path,
@@ -209,6 +214,15 @@ class Enhancer:
             threads=self.threads,
         )
         job.seconds["encode"] = time.perf_counter() - start
+
+    def _save_streamed(self, job: Job, path: str | Path, *, exif: bytes) -> None:
+        """Make the picture while it is written."""
+        shape = (*job.raw.mosaic.shape, self.contract.channels)
+        with (
+            picture.streamed(path, shape, format=self.wish.format, exif=exif) as write,
+            streaming(job, self._fill(job), write, contract=self.contract) as take,
+        ):
+            self._stream(job, take)
 
     def description(self, job: Job) -> str:
         """How the picture was made, in one line of ASCII."""
@@ -222,13 +236,14 @@ class Enhancer:
     def result(self, path: str | Path, output: str | Path, job: Job) -> Result:
         """What is said of a frame that is done."""
         ran, plan = self.session.ran, job.plan
+        size = job.raw.mosaic.shape if job.streams else None if job.pixels is None else job.pixels.shape
         return Result(
             input=str(path),
             output=str(output),
             ratio=round(job.ratio.value, 4),
             why=job.ratio.why,
-            height=job.pixels.shape[0] if job.pixels is not None else None,
-            width=job.pixels.shape[1] if job.pixels is not None else None,
+            height=size[0] if size else None,
+            width=size[1] if size else None,
             windows=windows_of(plan),
             bits=self.contract.bits,
             peak=job.peak,
@@ -262,7 +277,7 @@ def enhance(
         start = time.perf_counter()
         raw = decoder.read(path)
     decoded = time.perf_counter() - start
-    job = enhancer.prepare(raw, path=path, folder=out.parent)
+    job = enhancer.prepare(raw, path=path, folder=out.parent, at_once=True)
     enhancer.infer(job)
     enhancer.save(job, out)
     done = enhancer.result(path, out, job)

@@ -58,6 +58,7 @@ class Job:
     plan: Plan
     peak: int  # bytes this process is expected to hold at most
     folder: str | Path | None = None  # where the picture lies until it is saved, if not in memory
+    streams: bool = False  # the picture is made row by row while it is saved, and never whole in memory
     release: bool = False  # what the network took is wanted for what comes behind it
     pixels: Array | None = None
     seconds: dict[str, float] = field(default_factory=dict)

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import zlib
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from io import BytesIO
 from pathlib import Path
 from typing import IO, Any, Literal
@@ -16,7 +19,7 @@ from runtime.errors import BadOption, FileError
 from runtime.exif import write as exif_block
 from runtime.raw import About, Raw
 
-__all__ = ["FORMATS", "format_of", "save", "suffix"]
+__all__ = ["FORMATS", "STREAMED", "format_of", "save", "streamed", "suffix"]
 
 Array = np.ndarray[Any, Any]
 
@@ -29,6 +32,7 @@ FORMATS = {
     "jpeg": (".jpg", ".jpeg"),
     "dng": (".dng",),
 }
+STREAMED = ("tiff", "tiff8")  # those that can be written while the picture is made
 PROFILE = 34675  # TIFF's tag
 JPEG_SIDE = 65500  # libjpeg's longest
 QUALITY = 95
@@ -76,18 +80,41 @@ def save(
             raise ValueError("a DNG says what its RAW file said: it needs it")
         dng.save(pixels, path, raw=raw, linear=linear, exif=exif)
         return
+    if format in STREAMED:
+        with streamed(path, pixels.shape, format=format, exif=exif) as write:
+            write(pixels)
+        return
     profile = icc.srgb() if pixels.ndim == 3 else None
     bits = 8 if format.endswith("8") else 16
     with writing(path) as file:
         if format == "jpeg":
             _jpeg(file, pixels, path=path, exif=exif, profile=profile)
-        elif format.startswith("tiff"):
-            tags = {PROFILE: tiff.undefined(profile)} if profile else {}
-            tiff.write(file, pixels, path=path, tags=tags, exif=exif, bits=bits)
         else:
             chunks = [(b"iCCP", b"sRGB\0\0" + zlib.compress(profile))] if profile else []
             chunks += [(b"eXIf", exif), *([png.text("Description", description)] if description else [])]
             png.write(file, pixels, bits=bits, chunks=chunks, threads=threads)
+
+
+@contextmanager
+def streamed(
+    path: str | Path,
+    shape: tuple[int, ...],
+    *,
+    format: str,  # noqa: A002 (the name of the option)
+    exif: bytes,
+) -> Iterator[Callable[[Array], None]]:
+    """Write a TIFF of that shape from the top: what the block gets takes the next rows and sees them to the disk."""
+    bits = 8 if format.endswith("8") else 16
+    tags = {PROFILE: tiff.undefined(icc.srgb())} if len(shape) == 3 else {}
+    with writing(path) as file:
+        tiff.begin(file, shape, path=path, tags=tags, exif=exif, bits=bits)
+
+        def write(pixels: Array) -> None:
+            tiff.rows(file, pixels, bits=bits)
+            file.flush()
+            os.fsync(file.fileno())
+
+        yield write
 
 
 def _suffixes(format: str) -> tuple[str, ...]:  # noqa: A002 (the name of the option)

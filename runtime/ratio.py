@@ -89,9 +89,9 @@ def _greens(raw: Raw) -> Array:
 
 def _means(band: Array, green: Array) -> Array:
     """The mean green of each square in a row of squares."""
-    square = len(green)
+    square, across = len(green), band.shape[1] // len(green)
     # Sums of 144 numbers of 16 bits at most: float32 holds them whole, in whatever order they are added.
-    rows = band.reshape(square, -1, square) * green[:, None].astype(np.float32)
-    sums = rows.sum(axis=(0, 2)).astype(np.float64)
+    columns = (band * np.tile(green, across).astype(np.float32)).sum(axis=0)
+    sums = columns.reshape(across, square).sum(axis=1).astype(np.float64)
     means: Array = sums / green.sum()
     return means

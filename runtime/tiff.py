@@ -6,6 +6,7 @@ is, and behind it comes a new main directory: the block's entries, which stay tr
 
 from __future__ import annotations
 
+import math
 import struct
 from collections.abc import Callable, Iterable, Mapping
 from fractions import Fraction
@@ -17,7 +18,7 @@ import numpy as np
 from runtime.errors import FileError
 from runtime.png import eight
 
-__all__ = ["Entry", "byte", "long", "rational", "short", "text", "undefined", "write"]
+__all__ = ["Entry", "begin", "byte", "long", "rational", "rows", "short", "text", "undefined", "write"]
 
 Array = np.ndarray[Any, Any]
 Entry = tuple[int, int, bytes]  # type, number of values, and those, little-endian
@@ -75,20 +76,38 @@ def write(
 
     `path` is for the message if the picture is too large.
     """
-    size = pixels.size * bits // 8
+    begin(file, pixels.shape, path=path, tags=tags, exif=exif, bits=bits)
+    rows(file, pixels, bits=bits, through=through)
+
+
+def begin(
+    file: IO[bytes],
+    shape: tuple[int, ...],
+    *,
+    path: str | Path,
+    tags: Mapping[int, Entry],
+    exif: bytes,
+    bits: int = 16,
+) -> None:
+    """Write what comes before the pixels of a picture of that shape."""
+    size = math.prod(shape) * bits // 8
     if size > LIMIT:
         raise FileError(path, f"would be {size / 2**30:.1f} GiB and TIFF ends at 4", "use --format png")
-    height, width = pixels.shape[:2]
-    channels = 3 if pixels.ndim == 3 else 1
+    height, width = shape[:2]
+    channels = 3 if len(shape) == 3 else 1
     plain = {
         **{254: long(0), 256: long(width), 257: long(height), 258: short(*[bits] * channels), 259: short(1)},
         **{262: short(2 if channels == 3 else 1), 274: short(1), 277: short(channels), 278: long(height)},
         **{279: long(size), 284: short(1)},
     }
     file.write(_head({**plain, **tags}, exif))
-    rows = max(ROWS // pixels[:1].nbytes, 1)
-    for top in range(0, height, rows):
-        part = pixels[top : top + rows]
+
+
+def rows(file: IO[bytes], pixels: Array, *, bits: int = 16, through: Callable[[Array], Array] | None = None) -> None:
+    """Write the next rows."""
+    step = max(ROWS // pixels[:1].nbytes, 1)
+    for top in range(0, len(pixels), step):
+        part = pixels[top : top + step]
         part = through(part) if through else part
         part = eight(part) if bits == 8 else part.astype("<u2", copy=False)
         file.write(np.ascontiguousarray(part).data)

@@ -12,7 +12,7 @@ import runtime
 from runtime import develop
 from runtime.decode import read
 from runtime.enhancing import Enhancer
-from runtime.errors import BadOption, TooLittleMemory, UnsupportedRaw
+from runtime.errors import BadOption, EngineFailed, TooLittleMemory, UnsupportedRaw
 from runtime.job import Wish
 from runtime.picture import FORMATS, suffix
 from runtime.tiles import plans
@@ -117,6 +117,51 @@ def test_a_picture_that_memory_has_no_room_for_lies_in_a_folder_and_is_the_same(
     promised.save(there, tmp_path / "out" / "a.tif")
     np.testing.assert_array_equal(tifffile.imread(tmp_path / "out" / "a.tif"), here.pixels)
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["a.tif"]
+
+
+@pytest.mark.parametrize(("kind", "turn"), [("tiff", 1), ("tiff8", 1), ("tiff", 6), ("png", 1)])
+def test_a_picture_that_is_written_while_it_is_made_is_the_same_file(kind, turn, session, tmp_path):
+    about = ABOUT.__class__(**{**ABOUT.__dict__, "orientation": turn})
+    raw = read(night(tmp_path / "a.dng", 353, 500, about=about))
+    enhancer = Enhancer(session, Wish(ratio="40", format=kind))
+    files = []
+    for at_once in (False, True):
+        job = enhancer.prepare(raw, at_once=at_once)
+        every = list(plans(job.frame.height, job.frame.width, session.contract))
+        job.plan = next(plan for plan in every if (len(plan.rows), len(plan.columns)) == (3, 2))
+        enhancer.infer(job)
+        assert (job.pixels is None) == (at_once and kind != "png" and turn == 1)
+        files.append(tmp_path / f"{at_once}{suffix(kind)}")
+        enhancer.save(job, files[-1])
+        assert set(job.seconds) == {"pack", "infer", "develop", "encode"}
+        assert min(job.seconds.values()) >= 0
+        size = (353, 500) if turn == 1 else (500, 353)
+        result = enhancer.result("a.dng", files[-1], job)
+        assert (result.height, result.width) == size
+    assert files[0].read_bytes() == files[1].read_bytes()
+    assert enhancer.prepare(raw, at_once=True).peak <= enhancer.prepare(raw).peak
+
+
+def test_a_picture_cut_short_while_it_is_made_is_no_file(session, tmp_path, monkeypatch):
+    raw = read(night(tmp_path / "a.dng", 353, 500))
+    enhancer = Enhancer(session, Wish(ratio="40", format="tiff"))
+    job = enhancer.prepare(raw, at_once=True)
+    every = list(plans(job.frame.height, job.frame.width, session.contract))
+    job.plan = next(plan for plan in every if len(plan.rows) == 3)
+    (tmp_path / "out").mkdir()
+    run, seen = session.run, []
+
+    def fails(*words, **options):
+        seen.append(len(list((tmp_path / "out").iterdir())))
+        if len(seen) > 2:
+            raise EngineFailed("an engine", "no more")
+        return run(*words, **options)
+
+    monkeypatch.setattr(session, "run", fails)
+    with pytest.raises(EngineFailed):
+        enhancer.save(job, tmp_path / "out" / "a.tif")
+    assert seen == [1] * 3, "it was being written"
+    assert not list((tmp_path / "out").iterdir())
 
 
 def test_too_little_memory_is_said_with_the_least(session, tmp_path):

@@ -62,6 +62,18 @@ def test_memory_that_was_given_back_is_taken_again(made):
     np.testing.assert_array_equal(backend.run(x)["picture"], first)
 
 
+def test_a_lent_output_is_the_engines_own_memory_and_wants_to_be_forgotten(made):
+    backend, x = LiteRT(made[0]), batch(1, 16, 24)
+    wanted = backend.run(x)["picture"]
+    lent = backend.lend(x)
+    assert not lent.flags.owndata
+    np.testing.assert_array_equal(lent, wanted)
+    with pytest.raises(RuntimeError, match="reference to internal data"):
+        backend.run(x)
+    del lent
+    np.testing.assert_array_equal(backend.run(x)["picture"], wanted)
+
+
 def test_an_output_stays_what_it_was_when_the_next_one_is_computed(made):
     backend = LiteRT(made[0])
     first = backend.run(batch(1, 8, 8))["picture"]

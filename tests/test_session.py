@@ -106,6 +106,15 @@ def test_int8_windows_are_the_frame_to_the_bit(name, suffix, folder):
     check()
 
 
+@pytest.mark.parametrize("suffix", [".onnx", ".tflite"])
+def test_memory_that_was_given_back_is_taken_again(suffix, folder):
+    opened = session(folder, "unet", "int8", suffix)
+    planes = frame(opened.contract, 32, 48)
+    before = opened.run(planes)
+    opened.release()
+    np.testing.assert_array_equal(opened.run(planes), before)
+
+
 def test_a_halo_that_is_too_small_is_seen(folder):
     opened = session(folder, "unet", "int8", ".onnx")
     planes = frame(opened.contract, 4 * opened.contract.halo, 4 * opened.contract.halo)

@@ -88,7 +88,7 @@ def loaded(model: str | Path, *, provider: str = "auto", threads: int | None = N
 def call(session: Session, side: int) -> partial[np.ndarray[Any, Any]]:
     """One run on random planes of that side; it returns when the answer lies in this process' memory."""
     planes = np.random.default_rng(SEED).random((len(session.contract.planes), side, side), np.float32)
-    return partial(session.run, planes, out=session.room(side, side))
+    return partial(session.answer, planes, session.room(side, side))
 
 
 def peak(model: str | Path, *, side: int, threads: int | None = None, provider: str = "auto") -> int | None:

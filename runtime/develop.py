@@ -27,6 +27,7 @@ Array = np.ndarray[Any, Any]
 
 TOP = 65535  # the picture's white
 BLOCK = 2**17  # pixels developed at a time: fewer, and threads wait for each other between NumPy's steps
+ROOM = BLOCK * (6 * 4 + 8 + 2)  # bytes that each thread works in
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -33,7 +33,7 @@ __all__ = ["Enhancer", "Take", "enhance"]
 
 Array = np.ndarray[Any, Any]
 MARGIN = 1.12  # over what was measured of the network on small frames, where a few MiB here or there weigh most
-SLACK = 28 * 2**20  # what threads, encoders and the libraries they load take besides
+SLACK = 20 * 2**20  # what threads, encoders and the libraries they load take besides
 SHELVING = 0.2  # of what a frame takes to compute: to make its picture on disk
 MADE = ("pack", "infer", "develop")  # the stages between decoding and encoding
 SHEET = 640  # the longer side of each picture of a sweep
@@ -47,6 +47,8 @@ class Enhancer:
         wish.check()
         if session.contract.task != "enhance":
             raise BadOption("--model", session.contract.network, "a network that enhances RAW frames")
+        if session.contract.scale != session.contract.pack or session.contract.channels != 3:
+            raise BadOption("--model", session.contract.network, "one whose picture has a colour for each pixel")
         self.session, self.contract, self.wish = session, session.contract, wish
         self.threads = wish.threads or cores()
         self.per_pixel = session.memory.per_pixel * MARGIN
@@ -78,12 +80,12 @@ class Enhancer:
         frame = pack.frame(raw, self.contract, path=path)
         picture_bytes = 6 * raw.mosaic.size
         streams = at_once and not sweeps and self.wish.format in picture.STREAMED and raw.about.orientation == 1
-        fixed = self.base + raw.mosaic.nbytes + beside + SLACK
+        fixed = self.base + raw.mosaic.nbytes + beside + SLACK + self.threads * develop.ROOM
         encoded = 5 * raw.mosaic.size if self.wish.format == "jpeg" else 0  # 8 bits, once more for Pillow, and the file
 
         def cost(plan: Plan, *, shelved: bool) -> float:
-            # Light, that light amplified, and as much again while it is made.
-            plain = 0 if self.wish.strength == 1 else 6 * 4 * len(self.contract.planes)
+            # The window amplified, and twice as much while it is mixed with the answer.
+            plain = 0 if self.wish.strength == 1 else 9 * 4 * len(self.contract.planes)
             running = (self.per_pixel + plain) * plan.height * plan.width
             if shelved:  # it is in memory to be saved
                 return fixed + max(running, picture_bytes + encoded)
@@ -93,8 +95,7 @@ class Enhancer:
         may_shelve = folder is not None and self.wish.max_memory is not None and not sweeps and not streams
         shelved, plan, peak = self._cheapest(frame, cost, ways=(False, True) if may_shelve else (False,))
         release = self.wish.max_memory is not None and (shelved or encoded > 0)
-        folder = folder if shelved else None
-        return Job(raw, chosen, frame, plan, peak, folder=folder, streams=streams, release=release)
+        return Job(raw, chosen, frame, plan, peak, folder if shelved else None, streams, release)
 
     def _cheapest(
         self, frame: pack.Frame, cost: Callable[..., float], *, ways: tuple[bool, ...]
@@ -105,10 +106,11 @@ class Enhancer:
         for shelved in ways:
             priced = partial(cost, shelved=shelved)
             plan = best(frame.height, frame.width, self.contract, cost=priced, most=most, fresh=self.session.fresh)
-            work = plan.pixels + SHELVING * shelved * frame.height * frame.width
+            work = plan.pixels + self.session.fresh * plan.height * plan.width
+            work += SHELVING * shelved * frame.height * frame.width
             peak = int(priced(plan))
-            found.append((peak > most, peak if peak > most else work, shelved, plan, peak))
-        _, _, shelved, plan, peak = min(found, key=lambda one: one[:2])
+            found.append(((peak > most, peak if peak > most else work), shelved, plan, peak))
+        _, shelved, plan, peak = min(found, key=lambda one: one[0])
         if self.wish.max_memory and peak > self.wish.max_memory:
             raise TooLittleMemory(self.wish.max_memory, peak)
         return shelved, plan, peak
@@ -166,7 +168,8 @@ class Enhancer:
             planes = pack.planes(raw, frame, self.contract, ratio=job.ratio.value, rows=down, columns=across)
             if self.wish.strength < 1:
                 light = squared(planes) if self.contract.range == "root" else planes
-                plain[:] = [develop.amplified(light, look), rows.begin, columns.begin]
+                corner = (int(window.begin * self.contract.scale) for window in (rows, columns))
+                plain[:] = [develop.amplified(light, look), *corner]
             spent["pack"] += time.perf_counter() - start
             return planes
 
@@ -175,9 +178,8 @@ class Enhancer:
             if plain:
                 if self.contract.output == "camera-root":
                     square(made)
-                amplified, *corner = plain
-                down, right = (int(at * self.contract.scale) for at in corner)
-                made = self._blended(made, amplified, row - down, column - right)
+                amplified, top, left = plain
+                made = self._blended(made, amplified, row - top, column - left)
             made, top, left = _visible(made, row - frame.top, column - frame.left, raw.mosaic.shape)
             take(made, top, left)
             spent[doing] += time.perf_counter() - start
@@ -236,14 +238,14 @@ class Enhancer:
     def result(self, path: str | Path, output: str | Path, job: Job) -> Result:
         """What is said of a frame that is done."""
         ran, plan = self.session.ran, job.plan
-        size = job.raw.mosaic.shape if job.streams else None if job.pixels is None else job.pixels.shape
+        made = job.raw.mosaic if job.streams else job.pixels
         return Result(
             input=str(path),
             output=str(output),
             ratio=round(job.ratio.value, 4),
             why=job.ratio.why,
-            height=size[0] if size else None,
-            width=size[1] if size else None,
+            height=None if made is None else made.shape[0],
+            width=None if made is None else made.shape[1],
             windows=windows_of(plan),
             bits=self.contract.bits,
             peak=job.peak,

@@ -69,9 +69,7 @@ def save(
     Without an EXIF block `raw` and the description make one. A DNG asks for `raw`, and by `linear` for
     whose colours the pixels are. Grey pictures show depths or masks: they have no colour profile.
     """
-    path = Path(path)
-    if path.suffix.lower() not in _suffixes(format):
-        raise BadOption("format", format, f"{' or '.join(_suffixes(format))} at the end of {path.name!r}")
+    path = _named(path, format)
     if pixels.dtype != np.uint16 or pixels.ndim not in (2, 3) or pixels.shape[2:] not in ((), (3,)) or not pixels.size:
         raise ValueError(f"{pixels.dtype} {pixels.shape} is no picture")
     exif = exif or exif_block(raw.about if raw else About(), software="qk-unet", description=description)
@@ -104,6 +102,7 @@ def streamed(
     exif: bytes,
 ) -> Iterator[Callable[[Array], None]]:
     """Write a TIFF of that shape from the top: what the block gets takes the next rows and sees them to the disk."""
+    path = _named(path, format)
     bits = 8 if format.endswith("8") else 16
     tags = {PROFILE: tiff.undefined(icc.srgb())} if len(shape) == 3 else {}
     with writing(path) as file:
@@ -115,6 +114,14 @@ def streamed(
             os.fsync(file.fileno())
 
         yield write
+
+
+def _named(path: str | Path, format: str) -> Path:  # noqa: A002 (the name of the option)
+    """The path, if its name ends as the format's do."""
+    path = Path(path)
+    if path.suffix.lower() not in _suffixes(format):
+        raise BadOption("format", format, f"{' or '.join(_suffixes(format))} at the end of {path.name!r}")
+    return path
 
 
 def _suffixes(format: str) -> tuple[str, ...]:  # noqa: A002 (the name of the option)

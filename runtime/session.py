@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -120,13 +121,19 @@ class Session:
     def _window(self, planes: Array, row: Window, column: Window, write: Write, *, out: Array | None) -> None:
         """One window; nothing of it but `out` is alive when the next one runs."""
         up = self.contract.scale
-        made = self._answer(planes, out)
+        made = self.answer(planes, out)
         top, left = int((row.keep_begin - row.begin) * up), int((column.keep_begin - column.begin) * up)
         height, width = int((row.keep_end - row.keep_begin) * up), int((column.keep_end - column.keep_begin) * up)
-        kept = made[:, top : top + height, left : left + width]
-        write(kept, int(row.keep_begin * up), int(column.keep_begin * up))
+        try:
+            kept = (slice(None), slice(top, top + height), slice(left, left + width))
+            write(made[kept], int(row.keep_begin * up), int(column.keep_begin * up))
+        except BaseException as error:
+            traceback.clear_frames(error.__traceback__)  # one that is kept would keep memory that an engine lent
+            raise
+        finally:
+            del made
 
-    def _answer(self, planes: Array, out: Array | None) -> Array:
+    def answer(self, planes: Array, out: Array | None) -> Array:
         """What `run` gives, in memory that the next run takes again."""
         if self._lend is None:
             return self.run(planes, out=out)
@@ -136,6 +143,7 @@ class Session:
     @functools.cached_property
     def memory(self) -> Memory:
         """What a run takes: measured with two frames, a small and a large one, or reckoned."""
+        self.release()  # what another model left free would be taken without being seen
         before = resident()
         cell = self.contract.multiple
         least_cells, cells = (-(-side // cell) for side in SIDES)
@@ -150,7 +158,7 @@ class Session:
 
     def _measured(self, side: int) -> None:
         planes = np.ones((len(self.contract.planes), side, side), np.float32)  # zeros would take no memory
-        self._answer(planes, self.room(side, side))
+        self.answer(planes, self.room(side, side))
         self.release()
 
 

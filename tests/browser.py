@@ -67,11 +67,19 @@ def browse(page, script, *, width=1280, height=900, dark=False, screenshot=None)
     """Open `page`, run `script`, the body of an async function, and return the object that it returns.
 
     The script may wait for what a click does: `await paint()`. An error in the page or in the script and a breach of
-    the page's Content-Security-Policy fail the test. With `screenshot` the page as the script left it is drawn into
-    that PNG.
+    the page's Content-Security-Policy fail the test, if they come before the script has ended. With `screenshot` the
+    page as the script left it is drawn into that PNG.
     """
     browser = _browser()
     profile = browser.do("Target.createBrowserContext")["browserContextId"]
+    try:
+        return _told(browser, profile, page, script, width, height, dark, screenshot)
+    finally:
+        browser.do("Target.disposeBrowserContext", browserContextId=profile)
+
+
+def _told(browser, profile, page, script, width, height, dark, screenshot):
+    """What the script returns in a page of that profile."""
     target = browser.do("Target.createTarget", url="about:blank", browserContextId=profile)["targetId"]
     do = functools.partial(browser.do, session=browser.do("Target.attachToTarget", targetId=target, flatten=True))
     do("Page.enable")
@@ -79,7 +87,8 @@ def browse(page, script, *, width=1280, height=900, dark=False, screenshot=None)
     do("Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=False)
     scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
     do("Emulation.setEmulatedMedia", features=[scheme])
-    do("Page.navigate", url=Path(page).absolute().as_uri())
+    gone = do("Page.navigate", url=Path(page).absolute().as_uri())
+    assert "errorText" not in gone, gone["errorText"]
     call = CALL.replace("@script@", script)
     found = do("Runtime.evaluate", expression=call, awaitPromise=True, returnByValue=True)
     assert "exceptionDetails" not in found, found["exceptionDetails"]
@@ -87,7 +96,6 @@ def browse(page, script, *, width=1280, height=900, dark=False, screenshot=None)
     assert not report["errors"], report["errors"]
     if screenshot:
         Path(screenshot).write_bytes(base64.b64decode(do("Page.captureScreenshot", format="png")["data"]))
-    browser.do("Target.disposeBrowserContext", browserContextId=profile)
     return report["told"]
 
 

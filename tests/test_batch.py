@@ -225,7 +225,7 @@ from runtime.inputs import collect
 folder, out, model, count = sys.argv[1], sys.argv[2], sys.argv[3], int(sys.argv[4])
 def run():
     enhancer = Enhancer(runtime.open(model, threads=1), Wish(format="tiff"))
-    for result in batch.run(collect([folder], out, suffix=".tif"), out, enhancer, jobs=2):
+    for result in batch.run(collect([folder], out, suffix=".tif"), out, enhancer, jobs=1 + int(sys.argv[5]) % 2):
         assert result.status != "failed", result
 random.seed(int(sys.argv[5]))
 killed = 0

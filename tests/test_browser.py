@@ -41,6 +41,11 @@ def test_an_error_of_the_page_or_of_the_script_fails_the_test(page):
         browse(page, "return {};")
 
 
+def test_a_page_that_is_not_there_fails_the_test(tmp_path):
+    with pytest.raises(AssertionError, match="FILE_NOT_FOUND"):
+        browse(tmp_path / "nothing.html", "return {};")
+
+
 def test_a_breach_of_the_policy_fails_the_test(page):
     page.write_text(PAGE.replace("@more@", 'new Image().src = "http://localhost/a.png";'), "utf-8")
     with pytest.raises(AssertionError, match="img-src"):

@@ -12,9 +12,10 @@ import runtime
 from runtime import develop
 from runtime.decode import read
 from runtime.enhancing import Enhancer
-from runtime.errors import BadOption, EngineFailed, TooLittleMemory, UnsupportedRaw
+from runtime.errors import BadOption, EngineFailed, FileError, TooLittleMemory, UnsupportedRaw
 from runtime.job import Wish
 from runtime.picture import FORMATS, suffix
+from runtime.shipped import FOLDER
 from runtime.tiles import plans
 
 ONE_LEVEL = 1  # of 65535: each picture is rounded once
@@ -139,7 +140,59 @@ def test_a_picture_that_is_written_while_it_is_made_is_the_same_file(kind, turn,
         result = enhancer.result("a.dng", files[-1], job)
         assert (result.height, result.width) == size
     assert files[0].read_bytes() == files[1].read_bytes()
-    assert enhancer.prepare(raw, at_once=True).peak <= enhancer.prepare(raw).peak
+
+
+def test_what_is_written_while_it_is_made_leaves_memory_to_the_network(session, tmp_path):
+    raw = read(night(tmp_path / "a.dng", 1280, 1800))
+    enhancer = Enhancer(session, Wish(format="tiff", max_memory=2**21))
+    with pytest.raises(TooLittleMemory) as caught:
+        enhancer.prepare(raw)
+    enhancer.wish = Wish(format="tiff", max_memory=caught.value.least)
+    at_once, whole = enhancer.prepare(raw, at_once=True), enhancer.prepare(raw)
+    assert at_once.plan.pixels < whole.plan.pixels
+    assert at_once.peak <= caught.value.least
+
+
+@pytest.mark.parametrize("strength", [1.0, 0.5])
+def test_both_engines_make_the_same_picture_in_windows_whole_or_streamed(strength, tmp_path):
+    raw = read(night(tmp_path / "a.dng", 353, 500))
+    files = []
+    for end in (".onnx", ".tflite"):
+        enhancer = Enhancer(
+            runtime.open(FOLDER / f"fast{end}", threads=2), Wish(ratio="40", format="tiff", strength=strength)
+        )
+        for at_once, rows in ((False, 1), (False, 3), (True, 3)):
+            job = enhancer.prepare(raw, at_once=at_once)
+            every = plans(job.frame.height, job.frame.width, enhancer.contract)
+            job.plan = next(plan for plan in every if (len(plan.rows), len(plan.columns)) == (rows, rows))
+            enhancer.infer(job)
+            files.append(tmp_path / f"{len(files)}.tif")
+            enhancer.save(job, files[-1])
+    first, *others = (tifffile.imread(path) for path in files)
+    assert np.ptp(first) > 1000
+    for other in others:
+        np.testing.assert_array_equal(other, first)
+
+
+def test_an_error_that_is_kept_keeps_no_memory_that_an_engine_lent(tmp_path):
+    raw = read(night(tmp_path / "a.dng"))
+    enhancer = Enhancer(runtime.open(FOLDER / "fast.tflite"), Wish(ratio="40"))
+    kept = []
+
+    def fails(made, top, left):
+        raise FileError(tmp_path, "is full", "make room")
+
+    try:
+        enhancer.stream(enhancer.prepare(raw), fails)
+    except FileError as error:
+        kept.append(error)
+    enhancer.infer(enhancer.prepare(raw))
+    assert kept[0].__traceback__ is not None
+
+
+def test_a_network_that_makes_no_picture_in_full_size_is_refused():
+    with pytest.raises(BadOption, match="a colour for each pixel"):
+        Enhancer(runtime.open(tiny(upscale=1)), Wish())
 
 
 def test_a_picture_cut_short_while_it_is_made_is_no_file(session, tmp_path, monkeypatch):

@@ -16,8 +16,10 @@ import runtime
 from export.to_onnx import to_onnx
 from export.to_tflite import to_tflite
 from keras_models.fold import plain
+from runtime import shipped
 from runtime.errors import BadContract, BadOption, SetupError, UnreadableFile
 from runtime.fake import Fake
+from runtime.memory import resident
 from runtime.session import Ran, Session
 from runtime.tiles import Plan, windows
 
@@ -109,10 +111,20 @@ def test_int8_windows_are_the_frame_to_the_bit(name, suffix, folder):
 @pytest.mark.parametrize("suffix", [".onnx", ".tflite"])
 def test_memory_that_was_given_back_is_taken_again(suffix, folder):
     opened = session(folder, "unet", "int8", suffix)
-    planes = frame(opened.contract, 32, 48)
-    before = opened.run(planes)
+    planes = frame(opened.contract, 512, 512)
     opened.release()
+    least = resident()
+    before = opened.run(planes)
+    most = resident() - before.nbytes
+    opened.release()
+    assert resident() - before.nbytes - least < 0.5 * (most - least), "most of it is given back"
     np.testing.assert_array_equal(opened.run(planes), before)
+
+
+def test_what_another_model_left_free_is_not_mistaken_for_nothing(folder):
+    first, second = (runtime.open(shipped.FOLDER / f"{name}.onnx", threads=2) for name in ("fast", "small"))
+    first.run(frame(first.contract, 768, 768))
+    assert second.memory.per_pixel > 0.7 * first.memory.per_pixel
 
 
 def test_a_halo_that_is_too_small_is_seen(folder):

@@ -2,7 +2,7 @@
 PYTHON ?= python3
 VENV   ?= .venv
 LIGHT  ?= .venv-demo
-SHIPPED ?= fast small
+SHIPPED ?= fast balanced small
 BIN     = $(VENV)/bin
 # Libraries talk on stderr; if something fails it is shown.
 QUIETLY = 2>build/bench.err || { cat build/bench.err >&2; exit 1; }

@@ -7,7 +7,8 @@ from pathlib import Path
 __all__ = ["FOLDER", "PARENTS", "located"]
 
 FOLDER = Path(__file__).with_name("parents")
-PARENTS = {"fast": "fast", "small": "fast"}  # the float weights that each of the models was made of
+# The float weights that each of the models was made of.
+PARENTS = {"fast": "fast", "balanced": "balanced", "small": "fast"}
 
 
 def located(weights: str | Path) -> Path:

@@ -53,7 +53,8 @@ def whole(job: Job, fill: Fill, *, contract: Contract, threads: int) -> Take:
 def streaming(job: Job, fill: Fill, write: Callable[[Array], None], *, contract: Contract) -> Iterator[Take]:
     """A row of windows at a time, which is written while the network works on the next; time spent waiting is noted."""
     width = job.raw.mosaic.shape[1]
-    rows_made = np.empty((_rows(job.raw, contract, job.plan), width, contract.channels), np.uint16)
+    most = max(int((row.keep_end - row.keep_begin) * contract.scale) for row in job.plan.rows)
+    made_last = np.empty((min(most, job.raw.mosaic.shape[0]), width, contract.channels), np.uint16)
     behind: list[Future[None]] = []
     waited = 0.0
 
@@ -71,9 +72,9 @@ def streaming(job: Job, fill: Fill, write: Callable[[Array], None], *, contract:
                 return
             wait()
             _, rows, columns = made.shape
-            fill(made, out=rows_made[:rows, left : left + columns])
+            fill(made, out=made_last[:rows, left : left + columns])
             if left + columns == width:
-                behind.append(writer.submit(write, rows_made[:rows]))
+                behind.append(writer.submit(write, made_last[:rows]))
 
         yield take
         job.seconds["develop"] -= waited
@@ -81,12 +82,7 @@ def streaming(job: Job, fill: Fill, write: Callable[[Array], None], *, contract:
 
 
 def band(raw: Raw, contract: Contract, plan: Plan) -> int:
-    """Bytes of the picture that `streaming` holds."""
-    width: int = raw.mosaic.shape[1]
-    return 2 * contract.channels * _rows(raw, contract, plan) * width
-
-
-def _rows(raw: Raw, contract: Contract, plan: Plan) -> int:
-    """Rows of the picture that a row of windows makes at most."""
-    most, height = max(row.keep_end - row.keep_begin for row in plan.rows), int(raw.mosaic.shape[0])
-    return min(int(most * contract.scale), height)
+    """Bytes of the picture that `streaming` holds at most: of several rows of windows each leaves out a halo."""
+    rows = plan.height - (contract.halo or 0) * (len(plan.rows) > 1)
+    height, width = map(int, raw.mosaic.shape)
+    return 2 * contract.channels * min(int(rows * contract.scale), height) * width

@@ -73,8 +73,7 @@ class Enhancer:
         plan: without it, a whole picture. Where memory was promised that may lie in a `folder`, if there is one. What
         is saved `at_once`, with nothing in between, is never whole in memory if its format lets it be written so.
         """
-        wanted = ratio or self.wish.ratio
-        sweeps = wanted == SWEEP
+        sweeps = (wanted := ratio or self.wish.ratio) == SWEEP
         chosen = choose("auto" if sweeps else wanted, raw, self.contract)
         chosen = replace(chosen, why="the middle of a sweep") if sweeps else chosen
         frame = pack.frame(raw, self.contract, path=path)

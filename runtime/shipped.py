@@ -10,7 +10,7 @@ from runtime.errors import MissingLibrary, UnknownName
 __all__ = ["DEFAULT", "FOLDER", "NAMES", "card", "find", "located"]
 
 FOLDER = Path(__file__).with_name("models")
-NAMES = ("fast", "small")
+NAMES = ("fast", "balanced", "small")
 DEFAULT = "fast"
 LITERT = "ai_edge_litert"
 # On a CPU both engines compute the same integers, LiteRT in less time; only ONNX Runtime has other providers.

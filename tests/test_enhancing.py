@@ -10,6 +10,7 @@ from tiny_model import tiny
 
 import runtime
 from runtime import develop
+from runtime.canvas import band
 from runtime.decode import read
 from runtime.enhancing import Enhancer
 from runtime.errors import BadOption, EngineFailed, FileError, TooLittleMemory, UnsupportedRaw
@@ -151,6 +152,9 @@ def test_what_is_written_while_it_is_made_leaves_memory_to_the_network(session, 
     at_once, whole = enhancer.prepare(raw, at_once=True), enhancer.prepare(raw)
     assert at_once.plan.pixels < whole.plan.pixels
     assert at_once.peak <= caught.value.least
+    for plan in plans(at_once.frame.height, at_once.frame.width, session.contract):
+        rows = max(row.keep_end - row.keep_begin for row in plan.rows) * session.contract.scale
+        assert band(raw, session.contract, plan) >= 6 * 1800 * min(rows, 1280), "what is held is what is counted"
 
 
 @pytest.mark.parametrize("strength", [1.0, 0.5])

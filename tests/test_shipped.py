@@ -40,11 +40,11 @@ def test_without_an_engine_the_line_that_installs_one_is_named(installed):
 
 
 def test_an_unknown_name_is_answered_with_the_known_ones():
-    with pytest.raises(UnknownName, match="there are fast, small"):
+    with pytest.raises(UnknownName, match="there are fast, balanced, small"):
         shipped.find("slow")
     with pytest.raises(UnknownName):
         shipped.card("slow")
-    with pytest.raises(UnreadableFile, match="one of fast, small"):
+    with pytest.raises(UnreadableFile, match="one of fast, balanced, small"):
         runtime.open("slow")
 
 

@@ -36,7 +36,7 @@ bench: $(STAMP)
 	@$(BIN)/python tests/bench_parity.py $(QUIETLY)
 	@$(BIN)/python tests/bench_runtime.py $(QUIETLY)
 	@$(BIN)/python tests/bench_data.py $(QUIETLY)
-	@$(BIN)/python tests/bench_frame.py $(SHIPPED:%=runtime/models/%.tflite) --max-memory 320M
+	@$(BIN)/python tests/bench_frame.py $(SHIPPED:%=runtime/models/%.tflite) --max-memory 400M
 	@$(BIN)/qk-export fast --to onnx --out build >/dev/null $(QUIETLY)
 	@$(BIN)/python tests/bench_models.py --model build/fast.onnx $(SHIPPED:%=--model runtime/models/%.tflite) $(QUIETLY)
 

@@ -1,6 +1,6 @@
 """A 4256x2848 frame from file to file: models of ours against the published See-in-the-Dark U-Net in PyTorch.
 
-    python tests/bench_frame.py fast.onnx fast.tflite --max-memory 320M
+    python tests/bench_frame.py fast.onnx fast.tflite --max-memory 400M
 
 Ours write 16-bit TIFF, with all the memory there is and with a promise. Theirs does what the published test script
 does (Chen et al. 2018): rawpy, the whole frame at once through a U-Net of 32 to 512 channels in eager float32, cut to
@@ -274,6 +274,6 @@ if __name__ == "__main__":
         sys.exit()
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("models", nargs="+", metavar="MODEL")
-    parser.add_argument("--max-memory", type=parse, metavar="SIZE", help="a promise to be tried as well, such as 320M")
+    parser.add_argument("--max-memory", type=parse, metavar="SIZE", help="a promise to be tried as well, such as 400M")
     asked = parser.parse_args()
     main(asked.models, asked.max_memory)

@@ -13,19 +13,30 @@ from runtime.pack import GRIDS
 
 __all__ = ["measured", "nearest"]
 
+Kernel = np.ndarray[Any, np.dtype[np.float32]]
 COLOURS = "RGB"
 
 
-def measured(raw: Any, channels: int, *, upscale: int) -> Any:
-    """The planes of a mosaic as channels of its picture, by a 1x1 convolution that begins as `nearest`."""
+def measured(raw: Any, channels: int, *, upscale: int, cell: int = 1) -> Any:
+    """The planes of a mosaic as channels of its picture, by a convolution of one cell that begins as `nearest`."""
     mosaic = MOSAICS.get(raw.shape[-1])
     if mosaic is None or (channels, upscale) != (len(COLOURS) * mosaic.pack**2, mosaic.pack):
         raise BadOption("residual", True, "false, or a mosaic's planes and its picture in full size")
-    start = tf_keras.initializers.Constant(nearest(mosaic).tolist())
-    return tf_keras.layers.Conv2D(channels, 1, kernel_initializer=start, name="measured")(raw)
+    kernel = in_cells(nearest(mosaic), pack=mosaic.pack, cell=cell)
+    start = tf_keras.initializers.Constant(kernel.tolist())
+    return tf_keras.layers.Conv2D(kernel.shape[-1], cell, cell, kernel_initializer=start, name="measured")(raw)
 
 
-def nearest(mosaic: Mosaic) -> np.ndarray[Any, np.dtype[np.float32]]:
+def in_cells(kernel: Kernel, *, pack: int, cell: int) -> Kernel:
+    """A kernel of one packed pixel as that of `cell` x `cell` of them, each of which makes its part of the picture."""
+    _, _, planes, made = kernel.shape
+    apart = np.zeros((cell, cell, planes, cell, pack, cell, made // pack), kernel.dtype)  # rows, then a row's columns
+    for row, column in np.ndindex(cell, cell):
+        apart[row, column, :, row, :, column] = kernel.reshape(planes, pack, -1)
+    return apart.reshape(cell, cell, planes, -1)
+
+
+def nearest(mosaic: Mosaic) -> Kernel:
     """The kernel (1, 1, planes, pixels x colours) that gives each pixel of a mosaic the colours it lacks.
 
     A colour is what was measured at the pixel, or else the mean of its planes: over a packed pixel the mean of each

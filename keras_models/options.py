@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal
 from runtime.contract import Option
 from runtime.errors import BadOption, UnknownName
 
-__all__ = ["Channels", "Levels", "Span", "Upscale", "Width", "allowed", "check", "defaults", "parse"]
+__all__ = ["Cell", "Channels", "Levels", "Span", "Upscale", "Width", "allowed", "check", "defaults", "parse"]
 
 
 @dataclass(frozen=True)
@@ -25,6 +25,7 @@ class Span:
 Channels = Annotated[int, Span(1, 1024)]
 Width = Annotated[int, Span(1, 1024)]
 Upscale = Annotated[int, Span(1, 8)]
+Cell = Annotated[int, Span(1, 2)]
 Levels = Annotated[int, Span(2, 8)]
 
 

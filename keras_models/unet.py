@@ -5,6 +5,7 @@ Light makes the second convolution of each of the nine stacks separable, Lighter
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Literal
 
 import tf_keras
@@ -12,7 +13,7 @@ import tf_keras
 from keras_models.blocks import Activation, Tensor, Up, activate, conv, picture, separable, up
 from keras_models.he import he
 from keras_models.measured import measured
-from keras_models.options import Channels, Levels, Upscale, Width
+from keras_models.options import Cell, Channels, Levels, Upscale, Width
 
 __all__ = ["unet"]
 
@@ -28,8 +29,12 @@ def unet(
     go_up: Up = "transposed",
     separable_convs: Literal["none", "second", "both"] = "none",
     residual: bool = False,
+    cell: Cell = 1,
 ) -> tf_keras.Model:
     """Stacks of two convolutions at width, 2 width, 4 width, ...; pooled between, and back up past the skips.
+
+    One in cells of 2 x 2 takes them in with its first convolution, 4x4 in steps of two, and makes all their pixels at
+    once: what the outermost level spends where pixels are most, and memory is waited for, is spent on channels.
 
     A `residual` one makes not the picture but what the mosaic lacks of it (Zhang et al., 2017), and says how far what
     was measured is to be trusted: where there is little noise there is little to do, and colours stay as they were
@@ -38,7 +43,8 @@ def unet(
     first, second = {"none": (conv, conv), "second": (conv, separable), "both": (separable, separable)}[separable_convs]
 
     def stack(x: Tensor, filters: int, name: str) -> Tensor:
-        for step, convolve in enumerate((first, second), start=1):
+        begin = partial(conv, kernel=2 * cell, stride=cell) if x is raw and cell > 1 else first
+        for step, convolve in enumerate((begin, second), start=1):
             x = convolve(x, filters, name=f"{name}_conv{step}")
             x = activate(x, activation, name=f"{name}_act{step}")
         return x
@@ -55,6 +61,7 @@ def unet(
         x = up(x, filters, how=go_up, name=f"up{level}")
         x = tf_keras.layers.Concatenate(name=f"join{level}")([x, skips.pop()])
         x = stack(x, filters, f"out{level}")
-    onto = measured(raw, out_channels, upscale=upscale) if residual else None
-    model = tf_keras.Model(raw, picture(x, out_channels, upscale=upscale, onto=onto))
+    onto = measured(raw, out_channels, upscale=upscale, cell=cell) if residual else None
+    made = picture(x, out_channels * cell**2, upscale=upscale * cell, onto=onto)
+    model = tf_keras.Model(raw, made)
     return he(model, but=("measured",)) if activation == "relu" else model

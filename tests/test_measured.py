@@ -35,17 +35,19 @@ def test_a_pixel_of_bayer_keeps_the_number_that_was_measured_there():
         assert np.array_equal(made[..., row, column, cell("bayer")[row, column]], x[..., plane])
 
 
+@pytest.mark.parametrize("side", [1, 2])
 @pytest.mark.parametrize(("ins", "outs"), [(4, 12), (9, 27)])
-def test_a_residual_network_begins_as_next_to_what_was_measured(ins, outs):
-    model, contract = keras_models.build("lighter", width=2, residual=True, in_channels=ins)
+def test_a_residual_network_begins_as_next_to_what_was_measured(ins, outs, side):
+    model, contract = keras_models.build("lighter", width=2, levels=4, residual=True, in_channels=ins, cell=side)
     x = planes(MOSAICS[ins], size=(16, 16))[None]
     up = int(contract.scale)
     wanted = (x @ nearest(MOSAICS[ins])[0, 0]).reshape(1, 16, 16, up, up, 3)
     wanted = wanted.transpose(0, 1, 3, 2, 4, 5).reshape(1, 16 * up, 16 * up, 3)
     np.testing.assert_allclose(model(x).numpy(), wanted / (1 + np.exp(-TRUST)), atol=ROUNDING)
-    plain, _ = keras_models.build("lighter", width=2, in_channels=ins)
+    plain, _ = keras_models.build("lighter", width=2, levels=4, in_channels=ins, cell=side)
     assert not np.allclose(plain(x).numpy(), wanted, atol=0.1)  # a plain one does not
-    assert model.count_params() == plain.count_params() + (ins + 1) * outs + (2 + 1) * outs
+    made, taken = outs * side**2, ins * side**2
+    assert model.count_params() == plain.count_params() + (taken + 1) * made + (2 + 1) * made
 
 
 def test_what_is_not_trusted_is_not_in_the_picture():

@@ -45,6 +45,15 @@ def test_macs_are_those_of_the_reference(name, crop, frame):
     assert round(macs(model, 1424, 2128) / 1e9, 3) == frame
 
 
+def test_in_cells_twice_the_width_and_a_level_less_sees_as_far_and_costs_less():
+    small = {"activation": "relu", "residual": True}
+    fine, one = keras_models.build("unet", width=16, levels=4, **small)
+    coarse, other = keras_models.build("unet", width=32, levels=3, cell=2, **small)
+    assert (other.multiple, other.halo, other.scale, other.channels) == (one.multiple, one.halo, one.scale, one.channels)
+    assert 0.70 < macs(coarse, 256, 256) / macs(fine, 256, 256) < 0.72
+    assert 0.70 < other.activation_bytes_per_pixel / one.activation_bytes_per_pixel < 0.72
+
+
 def test_the_first_convolution_made_separable_would_be_another_network():
     # One text says "first" where the published figure needs "second": the counts tell them apart.
     light, _ = keras_models.build("light")
@@ -99,6 +108,7 @@ def test_the_contract_of_a_mosaic_network_says_what_goes_in_and_comes_out():
         ("unet", {"in_channels": 5}, BadOption, "4 or 9"),
         ("unet", {"out_channels": 13}, BadOption, "a multiple of 4"),
         ("unet", {"levels": 1}, BadOption, "from 2 to 8"),
+        ("unet", {"cell": 3}, BadOption, "from 1 to 2"),
     ],
 )
 def test_what_cannot_be_built_is_refused_with_what_can(name, options, kind, words):

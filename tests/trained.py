@@ -18,7 +18,7 @@ STEPS = 100
 # Every scheme of layers once, narrow; each is trained once in a run, since all tests that need one run in one process.
 NETWORKS = [
     ("unet", {"width": 4, "levels": 3}),
-    ("unet", {"width": 4, "levels": 3, "activation": "relu", "residual": True}),
+    ("unet", {"width": 4, "levels": 3, "activation": "relu", "residual": True, "cell": 2}),
     ("light", {"width": 4, "levels": 3}),
     ("lighter", {"width": 4, "levels": 3}),
     ("squeeze", {"width": 8}),

@@ -16,28 +16,27 @@ from typing import Any
 import numpy as np
 
 from runtime import develop, exif, pack, picture
+from runtime.afford import Need, afford
 from runtime.canvas import Take, band, streaming, whole
 from runtime.decode import Decoder
-from runtime.errors import BadOption, TooLittleMemory
+from runtime.errors import BadOption
 from runtime.job import SWEEP, Job, Result, Wish, windows_of
-from runtime.memory import available, cores, resident
+from runtime.memory import cores, resident
 from runtime.ratio import Ratio, choose, sweep
 from runtime.raw import Raw
 from runtime.root import square, squared
 from runtime.session import Session
 from runtime.session import open as open_model
 from runtime.sheet import contact_sheet, shrunk
-from runtime.tiles import Plan, Window, best
+from runtime.tiles import Plan, Window
 
 __all__ = ["Enhancer", "Take", "enhance"]
 
 Array = np.ndarray[Any, Any]
 MARGIN = 1.12  # over what was measured of the network on small frames, where a few MiB here or there weigh most
 SLACK = 20 * 2**20  # what threads, encoders and the libraries they load take besides
-SHELVING = 0.2  # of what a frame takes to compute: to make its picture on disk
 MADE = ("pack", "infer", "develop")  # the stages between decoding and encoding
 SHEET = 640  # the longer side of each picture of a sweep
-SHARE = 0.7  # of the memory that is free, where nothing was promised
 
 
 class Enhancer:
@@ -77,42 +76,33 @@ class Enhancer:
         chosen = choose("auto" if sweeps else wanted, raw, self.contract)
         chosen = replace(chosen, why="the middle of a sweep") if sweeps else chosen
         frame = pack.frame(raw, self.contract, path=path)
-        picture_bytes = 6 * raw.mosaic.size
         streams = at_once and not sweeps and self.wish.format in picture.STREAMED and raw.about.orientation == 1
-        fixed = self.base + raw.mosaic.nbytes + beside + SLACK + self.threads * develop.ROOM
-        encoded = 5 * raw.mosaic.size if self.wish.format == "jpeg" else 0  # 8 bits, once more for Pillow, and the file
+        need = self._need(raw, beside=beside, kept=partial(band, raw, self.contract) if streams else held)
+        promised = self.wish.max_memory
+        took = afford(
+            frame,
+            self.contract,
+            need,
+            promised=promised,
+            base=self.base,
+            fresh=self.session.fresh,
+            may_shelve=folder is not None and promised is not None and not sweeps and not streams,
+        )
+        release = promised is not None and (took.shelved or need.encoded > 0)
+        return Job(raw, chosen, frame, took.plan, took.peak, folder if took.shelved else None, streams, release)
 
-        def cost(plan: Plan, *, shelved: bool) -> float:
+    def _need(self, raw: Raw, *, beside: int, kept: Callable[[Plan], float] | None) -> Need:
+        """The memory of a frame; without `kept`, of the answer a whole picture is."""
+        whole = 6 * raw.mosaic.size
+        return Need(
+            fixed=self.base + raw.mosaic.nbytes + beside + SLACK + self.threads * develop.ROOM,
             # The window amplified, and twice as much while it is mixed with the answer.
-            plain = 0 if self.wish.strength == 1 else 9 * 4 * len(self.contract.planes)
-            running = (self.per_pixel + plain) * plan.height * plan.width
-            if shelved:  # it is in memory to be saved
-                return fixed + max(running, picture_bytes + encoded)
-            kept = band(raw, self.contract, plan) if streams else held(plan) if held else picture_bytes
-            return fixed + kept + max(running, encoded)
-
-        may_shelve = folder is not None and self.wish.max_memory is not None and not sweeps and not streams
-        shelved, plan, peak = self._cheapest(frame, cost, ways=(False, True) if may_shelve else (False,))
-        release = self.wish.max_memory is not None and (shelved or encoded > 0)
-        return Job(raw, chosen, frame, plan, peak, folder if shelved else None, streams, release)
-
-    def _cheapest(
-        self, frame: pack.Frame, cost: Callable[..., float], *, ways: tuple[bool, ...]
-    ) -> tuple[bool, Plan, int]:
-        """Of plans with the picture shelved or not the one of least work that memory has room for, and its peak."""
-        most = self.wish.max_memory or (available() * SHARE + self.base if available() else float("inf"))
-        found = []
-        for shelved in ways:
-            priced = partial(cost, shelved=shelved)
-            plan = best(frame.height, frame.width, self.contract, cost=priced, most=most, fresh=self.session.fresh)
-            work = plan.pixels + self.session.fresh * plan.height * plan.width
-            work += SHELVING * shelved * frame.height * frame.width
-            peak = int(priced(plan))
-            found.append(((peak > most, peak if peak > most else work), shelved, plan, peak))
-        _, shelved, plan, peak = min(found, key=lambda one: one[0])
-        if self.wish.max_memory and peak > self.wish.max_memory:
-            raise TooLittleMemory(self.wish.max_memory, peak)
-        return shelved, plan, peak
+            per_pixel=self.per_pixel + (0 if self.wish.strength == 1 else 9 * 4 * len(self.contract.planes)),
+            kept=kept or (lambda plan: whole),
+            picture=whole,
+            # 8 bits, once more for Pillow, and the file.
+            encoded=5 * raw.mosaic.size if self.wish.format == "jpeg" else 0,
+        )
 
     def infer(self, job: Job) -> None:
         """The picture, unless it is made while it is saved; of a sweep, a sheet of one small picture a ratio."""

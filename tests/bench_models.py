@@ -1,6 +1,7 @@
 """How much better than classical denoising a model is, in the dark, on frames it has never seen; tables and JSON.
 
-    python tests/bench_models.py --model float.onnx --model fast.onnx --model small.onnx
+    qk-export fast --to onnx --out build
+    python tests/bench_models.py --model fast --model small --parents build
 
 The protocol. A frame is 512 x 512 pixels of mosaic: a third of them pieces of held-out photographs (`--photos`, which
 no training may have), the others dead leaves of a seed that no recipe can have. Each is seen by a random camera of its
@@ -30,6 +31,7 @@ import numpy as np
 from bm3d import Collaborative
 from contracts import UNET
 
+from keras_models.parents import PARENTS
 from quant import camera as cameras
 from quant.baseline import GRIDS, Bilateral, Method, Nothing, Part, picture, tune
 from quant.noise import K_RANGE, LEVELS
@@ -220,17 +222,16 @@ def strongest(found, figure):
     return max(PEERS, key=lambda who: np.mean(take(found, who, figure)))
 
 
-def report(found, models):
-    """The tables."""
+def report(found, models, floats):
+    """The tables; `floats` has the name of each model's float parent, if that is there."""
     for ratio in RATIOS:
         part = [row for row in found if row["ratio"] == ratio]
         lines = [[who, *(mean(take(part, who, name), digits(name)) for name in FIGURES)] for who in part[0]["figures"]]
         table([f"x{ratio:g}, {len(part)} frames", *FIGURES], lines)
         heads = [f"x{ratio:g}: over the best peer", *FIGURES, f"+{BETTER:g} dB, and SSIM"]
         table(heads, [over(part, who) for who in models])
-    first, *others = models
-    if others:
-        smaller(found, first, others)
+    if floats:
+        smaller(found, floats)
     parts(found, models)
 
 
@@ -245,16 +246,16 @@ def over(part, who):
     return [who, *words, "yes" if enough else "no"]
 
 
-def smaller(found, first, others):
-    """What fewer bits cost: against the first model, frame by frame."""
+def smaller(found, floats):
+    """What fewer bits cost: against the float parent, frame by frame."""
     lines = []
-    for who, ratio in product(others, RATIOS):
+    for (who, parent), ratio in product(floats.items(), RATIOS):
         part = [row for row in found if row["ratio"] == ratio]
-        lost = [apart(part, who, first, name) for name in FIGURES]
+        lost = [apart(part, who, parent, name) for name in FIGURES]
         least = min(each.mean() for each, name in zip(lost, FIGURES, strict=True) if name.endswith("PSNR"))
         within = next((f"{limit:g} dB" for limit in (EIGHT, FOUR) if least >= -limit), f"more than {FOUR:g} dB")
         lines.append([f"{who}, x{ratio:g}", *(mean(e, digits(n)) for e, n in zip(lost, FIGURES, strict=True)), within])
-    table([f"minus {first}", *FIGURES, "within"], lines)
+    table(["minus its float parent", *FIGURES, "within"], lines)
 
 
 def parts(found, models):
@@ -278,7 +279,8 @@ def parts(found, models):
 def arguments():
     """What is asked for."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--model", action="append", required=True, help="a model file; the first is the float parent")
+    parser.add_argument("--model", action="append", required=True, help="a model that ships, by name, or a file")
+    parser.add_argument("--parents", type=Path, help="folder of NAME.onnx, their float parents: what fewer bits cost")
     folder = Path(os.environ.get("QK_DATA", "data")) / "photos"
     parser.add_argument("--data", default=folder, help="folder of photographs (%(default)s)")
     parser.add_argument("--photos", default="11.png 12.png", type=str.split, help="not trained on (%(default)s)")
@@ -298,6 +300,9 @@ def main():
     models = {Path(path).name: session.open(path) for path in args.model}
     if len(models) < len(args.model):
         sys.exit("two models have one name: the tables could not tell them apart")
+    floats = {who: f"{PARENTS[who]}, float" for who in models if args.parents and who in PARENTS}
+    parents = {f"{name}, float": args.parents / f"{name}.onnx" for name in sorted({PARENTS[who] for who in floats})}
+    models |= {name: session.open(path) for name, path in parents.items()}
     here = machine()
     print(f"{here.processor}, {here.cores} cores, {time.strftime('%Y-%m-%d')}: frames of {args.side} x {args.side}")
     found = []
@@ -305,7 +310,7 @@ def main():
         found.append(row)
         if args.out:
             args.out.write_text(json.dumps(found, indent=1))
-    report(found, models)
+    report(found, models, floats)
 
 
 if __name__ == "__main__":

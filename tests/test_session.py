@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from test_to_onnx import broken, shaken
 from tiny_model import tiny
-from trained import NETWORKS, trained
+from trained import CELLS, NETWORKS, trained
 
 import keras_models
 import runtime
@@ -41,7 +41,8 @@ def session(folder, name, kind, suffix):
         model, contract = shaken(name, width=4, **FLOATS[name])
         lowered = plain(model)
     else:
-        _, lowered, contract = trained(name, **dict(NETWORKS)[name])
+        network, options = CELLS if name == "cells" else (name, dict(NETWORKS[:-1])[name])
+        _, lowered, contract = trained(network, **options)
     {".onnx": to_onnx, ".tflite": to_tflite}[suffix](lowered, contract, path)
     return runtime.open(path, threads=2)
 
@@ -94,7 +95,7 @@ def test_float_windows_are_the_frame(name, folder):
 
 
 @pytest.mark.parametrize("suffix", [".onnx", ".tflite"])
-@pytest.mark.parametrize("name", ["unet", "light", "lighter", "squeeze"])
+@pytest.mark.parametrize("name", ["unet", "cells", "light", "lighter", "squeeze"])
 def test_int8_windows_are_the_frame_to_the_bit(name, suffix, folder):
     opened = session(folder, name, "int8", suffix)
 

@@ -18,13 +18,14 @@ STEPS = 100
 # Every scheme of layers once, narrow; each is trained once in a run, since all tests that need one run in one process.
 NETWORKS = [
     ("unet", {"width": 4, "levels": 3}),
-    ("unet", {"width": 4, "levels": 3, "activation": "relu", "residual": True, "cell": 2}),
+    ("unet", {"width": 4, "levels": 3, "activation": "relu", "residual": True}),
     ("light", {"width": 4, "levels": 3}),
     ("lighter", {"width": 4, "levels": 3}),
     ("squeeze", {"width": 8}),
     ("effnet-ffnet", {"width": 8}),
     ("thin-student", {"width": 4, "levels": 3}),
     ("fixed-unet", {"width": 4}),
+    CELLS := ("unet", {"width": 4, "levels": 3, "activation": "relu", "residual": True, "cell": 2}),
 ]
 UNET = NETWORKS[0]
 

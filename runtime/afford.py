@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 from runtime.contract import Contract
 from runtime.errors import TooLittleMemory
@@ -62,10 +63,7 @@ def afford(
     most = promised or (available() * SHARE + base if available() else float("inf"))
     found = []
     for shelved in (False, True) if may_shelve else (False,):
-
-        def peak(plan: Plan, shelved: bool = shelved) -> float:
-            return need.peak(plan, shelved=shelved)
-
+        peak = partial(need.peak, shelved=shelved)
         plan = best(frame.height, frame.width, contract, cost=peak, most=most, fresh=fresh)
         work = plan.pixels + fresh * plan.height * plan.width + SHELVING * shelved * frame.height * frame.width
         found.append((work, Afforded(plan, shelved, int(peak(plan)))))

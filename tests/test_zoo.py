@@ -49,12 +49,8 @@ def test_in_cells_twice_the_width_and_a_level_less_sees_as_far_and_costs_less():
     small = {"activation": "relu", "residual": True}
     fine, one = keras_models.build("unet", width=16, levels=4, **small)
     coarse, other = keras_models.build("unet", width=32, levels=3, cell=2, **small)
-    assert (other.multiple, other.halo, other.scale, other.channels) == (
-        one.multiple,
-        one.halo,
-        one.scale,
-        one.channels,
-    )
+    for same in ("multiple", "halo", "scale", "channels"):
+        assert getattr(other, same) == getattr(one, same), same
     assert 0.70 < macs(coarse, 256, 256) / macs(fine, 256, 256) < 0.72
     assert 0.70 < other.activation_bytes_per_pixel / one.activation_bytes_per_pixel < 0.72
 

@@ -10,8 +10,11 @@ from pathlib import Path
 from typing import IO
 
 from runtime.errors import FileError
+from runtime.lock import taken
 
-__all__ = ["writing"]
+__all__ = ["left_behind", "writing"]
+
+PARTS = ".*.part"
 
 
 @contextlib.contextmanager
@@ -22,6 +25,7 @@ def writing(path: str | Path) -> Iterator[IO[bytes]]:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with part.open("xb") as file:
+            taken(file.fileno())  # so that nobody takes it for what a killed process left
             yield file
             file.flush()
             os.fsync(file.fileno())
@@ -32,3 +36,13 @@ def writing(path: str | Path) -> Iterator[IO[bytes]]:
     finally:
         with contextlib.suppress(OSError):
             part.unlink()
+
+
+def left_behind(folder: Path) -> Iterator[Path]:
+    """The temporary files in a folder, and below it, that no process is writing any more."""
+    for part in folder.rglob(PARTS):
+        with contextlib.suppress(OSError):
+            with part.open("r+b") as file:
+                alone = taken(file.fileno())
+            if alone:
+                yield part

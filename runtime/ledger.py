@@ -13,6 +13,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from runtime.atomic import left_behind
 from runtime.errors import Busy, FileError
 from runtime.lock import taken
 
@@ -40,7 +41,7 @@ class Ledger:
         if not taken(self._lock):
             os.close(self._lock)
             raise Busy(self.folder, "is being written to by another run", "wait for it, or choose another folder")
-        for left in self.folder.rglob(".*.part"):
+        for left in left_behind(self.folder):
             with contextlib.suppress(OSError):
                 left.unlink()
         self._done = _lines(self.folder / NAME)

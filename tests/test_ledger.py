@@ -2,6 +2,7 @@ import json
 
 import pytest
 
+from runtime.atomic import writing
 from runtime.errors import Busy, FileError
 from runtime.ledger import LOCK, NAME, Ledger
 
@@ -36,6 +37,14 @@ def test_what_a_killed_run_leaves_is_cleared_and_nothing_else(tmp_path):
     with Ledger(tmp_path):
         pass
     assert sorted(p.name for p in tmp_path.rglob("*") if p.is_file()) == sorted([".d.png", LOCK, "c.part"])
+
+
+def test_what_another_is_writing_beside_a_run_is_left_to_it(tmp_path):
+    with writing(tmp_path / "a.png") as file:
+        file.write(b"half of it, ")
+        with Ledger(tmp_path):
+            file.write(b"and the rest")
+    assert (tmp_path / "a.png").read_bytes() == b"half of it, and the rest"
 
 
 def test_torn_and_foreign_lines_are_passed_over(tmp_path):

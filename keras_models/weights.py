@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from keras_models.parents import located
-from keras_models.zoo import build
+from keras_models.zoo import build, completed
 from runtime.arrays import read_arrays
 from runtime.atomic import writing
 from runtime.contract import Contract, digest
@@ -46,7 +46,7 @@ def load(path: str | Path) -> tuple[tf_keras.Model, Contract]:
     try:
         model, _ = build(contract.network, **contract.options)
     except Error as error:
-        raise WrongNetwork(path, f"holds a network that cannot be built here ({error.problem})", error.remedy) from None
+        raise _unbuildable(path, error) from None
     _fill(model, arrays, path)
     return model, contract
 
@@ -54,14 +54,27 @@ def load(path: str | Path) -> tuple[tf_keras.Model, Contract]:
 def restore(model: tf_keras.Model, contract: Contract, path: str | Path) -> Contract:
     """Fill a built network from a file of the same network and options; returns the file's contract."""
     found, arrays = read(path)
-    for what, theirs, ours in (
-        ("network", found.network, contract.network),
-        ("options", found.options, contract.options),
-    ):
-        if theirs != ours:
-            raise WrongNetwork(path, f"is for {what} {_words(theirs)}", f"it was asked to fill {_words(ours)}")
+    _agree("network", found.network, contract.network, path)
+    _agree("options", _all_options(found, path), contract.options, path)
     _fill(model, arrays, path)
     return found
+
+
+def _agree(what: str, theirs: object, ours: object, path: str | Path) -> None:
+    if theirs != ours:
+        raise WrongNetwork(path, f"is for {what} {_words(theirs)}", f"it was asked to fill {_words(ours)}")
+
+
+def _all_options(contract: Contract, path: str | Path) -> Mapping[str, Any]:
+    """Those that a file names, and those that networks had not yet when it was written."""
+    try:
+        return completed(contract.network, contract.options)
+    except Error as error:
+        raise _unbuildable(path, error) from None
+
+
+def _unbuildable(path: str | Path, error: Error) -> WrongNetwork:
+    return WrongNetwork(path, f"holds a network that cannot be built here ({error.problem})", error.remedy)
 
 
 def read(path: str | Path) -> tuple[Contract, Arrays]:

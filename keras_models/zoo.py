@@ -19,7 +19,7 @@ from runtime.library import need
 if TYPE_CHECKING:
     import tf_keras
 
-__all__ = ["Network", "add", "build", "find", "names", "options_of"]
+__all__ = ["Network", "add", "build", "completed", "find", "names", "options_of"]
 
 Task = Literal["enhance", "depth", "segment"]
 
@@ -81,13 +81,19 @@ def add(name: str, function: Callable[..., Any], *, authors: str, year: int, tas
 
 def build(name: str, **options: Option) -> tuple[tf_keras.Model, Contract]:
     """Build a network with random weights, and the contract its graph implies."""
+    row, chosen = find(name), completed(name, options)
+    model = row.load()(**{**chosen, **row.fixed})
+    return model, _contract(name, row, chosen, model)
+
+
+def completed(name: str, options: Mapping[str, Option]) -> dict[str, Option]:
+    """All options of a network, those that are not given as they are by themselves."""
     row = find(name)
     function = row.load()
     hints = {key: hint for key, hint in allowed(function).items() if key not in row.fixed}
     check(options, hints, of=name)
     chosen = _ends(options, defaults(function) | dict(row.fixed))
-    model = function(**chosen)
-    return model, _contract(name, row, {key: chosen[key] for key in hints}, model)
+    return {key: chosen[key] for key in hints}
 
 
 def options_of(name: str, texts: Iterable[str]) -> dict[str, Option]:

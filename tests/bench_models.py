@@ -49,6 +49,7 @@ RATIOS = (100.0, 250.0, 300.0)
 WHOLE, TUNED_SIDE = 512, 64  # of dead leaves, in pixels; of what a method is tuned on, in packed pixels, a corner
 SAMPLES = 6  # a method is tuned on
 SEED, TUNING_SEED = 2 * HELD_OUT, 3 * HELD_OUT  # no recipe's, nor those of its held-out pairs
+JUDGED = ("linear", "developed")  # the camera's colours, and the picture that is looked at
 FIGURES = ("linear PSNR", "linear SSIM", "developed PSNR", "developed SSIM")
 PEERS = ("amplified", "bilateral", "non-local means", "BM3D")  # what `fast` has to beat
 BETTER, EIGHT, FOUR = 2.0, 0.2, 1.0  # dB: over the best peer; what 8 and 4 bits may cost
@@ -228,7 +229,7 @@ def report(found, models, floats):
         part = [row for row in found if row["ratio"] == ratio]
         lines = [[who, *(mean(take(part, who, name), digits(name)) for name in FIGURES)] for who in part[0]["figures"]]
         table([f"x{ratio:g}, {len(part)} frames", *FIGURES], lines)
-        heads = [f"x{ratio:g}: over the best peer", *FIGURES, f"+{BETTER:g} dB, and SSIM"]
+        heads = [f"x{ratio:g}: over the best peer", *FIGURES, *(f"+{BETTER:g} dB, and SSIM: {kind}" for kind in JUDGED)]
         table(heads, [over(part, who) for who in models])
     if floats:
         smaller(found, floats)
@@ -237,13 +238,13 @@ def report(found, models, floats):
 
 def over(part, who):
     """What a model has over the best of its peers, frame by frame, figure by figure."""
-    words, enough = [], True
+    words, enough = [], dict.fromkeys(JUDGED, True)
     for name in FIGURES:
         peer = strongest(part, name)
         gained = apart(part, who, peer, name)
         words.append(f"{mean(gained, digits(name))} ({peer})")
-        enough = enough and (gained.mean() >= BETTER if name.endswith("PSNR") else gained.mean() > 0)
-    return [who, *words, "yes" if enough else "no"]
+        enough[name.split()[0]] &= bool(gained.mean() >= BETTER if name.endswith("PSNR") else gained.mean() > 0)
+    return [who, *words, *("yes" if each else "no" for each in enough.values())]
 
 
 def smaller(found, floats):

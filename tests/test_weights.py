@@ -49,6 +49,19 @@ def test_weights_of_another_network_are_named_and_refused(saved, name, options, 
         np.testing.assert_array_equal(ours, theirs)
 
 
+def test_a_file_older_than_an_option_is_of_a_network_that_leaves_it_alone(saved, tmp_path):
+    model, contract, _ = saved
+    older = replace(contract, options={"width": 2}, digest="")
+    keras_models.save(model, older, tmp_path / "older.npz")
+    again, own = keras_models.build("c-unet++", width=2)
+    keras_models.restore(again, own, tmp_path / "older.npz")
+    for ours, theirs in zip(model.get_weights(), again.get_weights(), strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+    other, own = keras_models.build("c-unet++", width=2, in_channels=9)
+    with pytest.raises(WrongNetwork, match=r"options .*in_channels=4"):
+        keras_models.restore(other, own, tmp_path / "older.npz")
+
+
 @pytest.mark.parametrize("change", ["missing", "foreign", "shape"])
 def test_nothing_is_half_loaded(saved, tmp_path, change):
     """A file that is whole and honest about its digest, but whose arrays do not suit its own network."""

@@ -119,12 +119,15 @@ class Learning:
         return student, taught, distilled(task, map_weights(shapes, total=d.weight))
 
     def _source(self, settings: Fit, part: Part) -> Source:
-        """The data; the first worker opens them before the others, since a set that is to be decoded is by one."""
+        """The data; the first worker opens them before the others, since a set that is to be decoded is by one.
+
+        Both fits are measured on the same pairs, whatever they learn from.
+        """
         if not self.team.leads:
             self.team.meet()
         told = self.watch.decoded
-        data = self.recipe.data
-        opened = source(data, self.contract, seed=settings.seed, size=settings.size, part=part, progress=told)
+        data, seed = self.recipe.data, (settings if part == "train" else self.recipe.fit).seed
+        opened = source(data, self.contract, seed=seed, size=settings.size, part=part, progress=told)
         if self.team.leads:
             self.team.meet()
         return opened

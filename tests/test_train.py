@@ -132,6 +132,15 @@ def test_the_folder_of_a_run_explains_itself(before):
     assert json.loads((run / "result.json").read_text())["figures"]["float"].keys() == {"psnr", "ssim", "mse"}
 
 
+def test_both_fits_are_measured_on_the_same_pairs_whatever_they_learn_from(tmp_path):
+    """The second fit moves nothing here, so its figures are the first one's unless the pairs are others."""
+    for size, same in ((32, True), (48, False)):
+        still = replace(FEW, steps=1, rate=1e-12, seed=7, size=size)
+        one = recipe(fit=replace(FEW, steps=0), fine_tune=still, exports=ONNX)
+        found = train(one, out=tmp_path / str(size)).figures
+        assert (found["fine"] == pytest.approx(found["float"], rel=1e-6)) is same
+
+
 def test_another_scheme_begins_with_the_weights_of_a_finished_run(before):
     warm = recipe(PaperFixedPoint(), warm_start="before", fit=replace(FEW, steps=0), exports=ONNX)
     train(warm, out=before / "warm")

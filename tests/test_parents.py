@@ -3,6 +3,9 @@ import pytest
 import keras_models
 from export.report import load_any
 from keras_models import parents
+from keras_models.weights import read as weights
+from keras_models.zoo import completed
+from quant import recipe
 from quant.run import master
 from runtime import shipped as shipped_models
 from runtime.errors import UnreadableFile
@@ -50,3 +53,12 @@ def test_a_run_may_begin_with_them_unless_one_beside_it_has_the_name(shipped, tm
 def test_every_one_that_ships_is_there():
     assert all(parents.located(name).is_file() for name in parents.PARENTS)
     assert parents.PARENTS.keys() == set(shipped_models.NAMES)
+
+
+@pytest.mark.parametrize("name", ["fast", "fast-int8", "small", "balanced", "balanced-int8"])
+def test_a_recipe_makes_the_network_that_ships(name):
+    made = recipe.read(f"shipped/{name}")
+    contract, _ = weights(parents.located(name.removesuffix("-int8")))
+    assert made.model.network == contract.network
+    assert completed(contract.network, made.model.options) == completed(contract.network, contract.options)
+    assert made.warm_start in (None, parents.located(name.removesuffix("-int8")).stem)

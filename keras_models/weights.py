@@ -60,6 +60,17 @@ def restore(model: tf_keras.Model, contract: Contract, path: str | Path) -> Cont
     return found
 
 
+def read(path: str | Path) -> tuple[Contract, Arrays]:
+    """The contract and the arrays of a weights file, every byte checked, no code run, no TensorFlow needed."""
+    arrays = read_arrays(path, kind="weights file")
+    text = arrays.pop(CONTRACT, None)
+    plain = text is not None and text.dtype.kind == "U" and text.shape == ()
+    contract = Contract.from_json(str(text) if plain else None, source=path)
+    if contract.digest != digest(contract, arrays):
+        raise AlteredFile(path, "is not what was once written (its digest differs)", "fetch or write it again")
+    return contract, arrays
+
+
 def _agree(what: str, theirs: object, ours: object, path: str | Path) -> None:
     if theirs != ours:
         raise WrongNetwork(path, f"is for {what} {_words(theirs)}", f"it was asked to fill {_words(ours)}")
@@ -75,17 +86,6 @@ def _all_options(contract: Contract, path: str | Path) -> Mapping[str, Any]:
 
 def _unbuildable(path: str | Path, error: Error) -> WrongNetwork:
     return WrongNetwork(path, f"holds a network that cannot be built here ({error.problem})", error.remedy)
-
-
-def read(path: str | Path) -> tuple[Contract, Arrays]:
-    """The contract and the arrays of a weights file, every byte checked, no code run, no TensorFlow needed."""
-    arrays = read_arrays(path, kind="weights file")
-    text = arrays.pop(CONTRACT, None)
-    plain = text is not None and text.dtype.kind == "U" and text.shape == ()
-    contract = Contract.from_json(str(text) if plain else None, source=path)
-    if contract.digest != digest(contract, arrays):
-        raise AlteredFile(path, "is not what was once written (its digest differs)", "fetch or write it again")
-    return contract, arrays
 
 
 def _fill(model: tf_keras.Model, arrays: Mapping[str, Any], path: str | Path) -> None:

@@ -248,7 +248,7 @@ for _ in range(40):
         try:
             model = network()
             fit(model, Noisy(), course(40, checkpoint_every=2), folder=sys.argv[1],
-                watch=lambda step, _: print("step", step.number, flush=True))
+                watch=lambda step, _: (print("step", step.number, flush=True), os.read(0, 1)))
             np.savez(sys.argv[2], *weights(model))
         except BaseException as error:
             print(repr(error), file=sys.stderr)
@@ -258,24 +258,30 @@ for _ in range(40):
 
 
 def test_killed_at_ten_instants_a_run_ends_with_the_same_bits(tmp_path):
-    """A fresh process would pay for TensorFlow each time: children are forked from one that has imported it."""
+    """A fresh process would pay for TensorFlow each time: children are forked from one that has imported it.
+
+    Each waits for a word after every step: one that ran ahead would have ended before it is killed.
+    """
     whole = network()
     fit(whole, Noisy(), course(40), folder=tmp_path / "whole")
     words = [sys.executable, "-c", KILLED, tmp_path / "parts", tmp_path / "end.npz"]
-    rng, killed, statuses, steps, child = np.random.default_rng(5), 0, [], 0, 0
-    with subprocess.Popen(words, stdout=subprocess.PIPE, text=True, cwd=Path(__file__).parent.parent) as run:
+    rng, killed, statuses, steps, child = np.random.default_rng(5), 0, [], 0, 0  # steps of this child
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+    with subprocess.Popen(words, **pipes, text=True, cwd=Path(__file__).parent.parent) as run:
         for line in run.stdout:
             word, *number = line.split()
             match word:
                 case "child":
-                    child = int(number[0])
-                case "step":
+                    child, steps, last = int(number[0]), 0, 2 + killed % 2
+                case "step" if killed == 12 or steps < last:
                     steps += 1
-                    if killed < 12 and steps % 2 == 0:
+                    print(end=".", file=run.stdin, flush=True)
+                    if killed < 12 and steps == last:
                         time.sleep(rng.uniform(0, 0.03))
-                        with contextlib.suppress(ProcessLookupError):
-                            os.kill(child, signal.SIGKILL)
+                        os.kill(child, signal.SIGKILL)
                         killed += 1
+                case "step":
+                    pass  # what a child still said that was to be killed
                 case status:
                     statuses.append(int(status))
     assert run.returncode == 0

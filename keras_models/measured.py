@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -17,14 +18,19 @@ Kernel = np.ndarray[Any, np.dtype[np.float32]]
 COLOURS = "RGB"
 
 
-def measured(raw: Any, channels: int, *, upscale: int, cell: int = 1) -> Any:
-    """The planes of a mosaic as channels of its picture, by a convolution of one cell that begins as `nearest`."""
+def measured(raw: Any, channels: int, *, upscale: int, cell: int = 1, surround: int = 0) -> Any:
+    """The planes of a mosaic as channels of its picture, by a convolution that begins as `nearest`.
+
+    It sees a cell, and `surround` packed pixels on every side of it, which at first count for nothing.
+    """
     mosaic = MOSAICS.get(raw.shape[-1])
     if mosaic is None or (channels, upscale) != (len(COLOURS) * mosaic.pack**2, mosaic.pack):
         raise BadOption("residual", True, "false, or a mosaic's planes and its picture in full size")
     kernel = in_cells(nearest(mosaic), pack=mosaic.pack, cell=cell)
+    kernel = np.pad(kernel, ((surround, surround), (surround, surround), (0, 0), (0, 0)))
     start = tf_keras.initializers.Constant(kernel.tolist())
-    return tf_keras.layers.Conv2D(kernel.shape[-1], cell, cell, kernel_initializer=start, name="measured")(raw)
+    kind = partial(tf_keras.layers.Conv2D, padding="same", kernel_initializer=start, name="measured")
+    return kind(kernel.shape[-1], len(kernel), cell)(raw)
 
 
 def in_cells(kernel: Kernel, *, pack: int, cell: int) -> Kernel:

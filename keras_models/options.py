@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal
 from runtime.contract import Option
 from runtime.errors import BadOption, UnknownName
 
-__all__ = ["Cell", "Channels", "Levels", "Span", "Upscale", "Width", "allowed", "check", "defaults", "parse"]
+__all__ = ["Cell", "Channels", "Levels", "Span", "Surround", "Upscale", "Width", "allowed", "check", "defaults", "parse"]
 
 
 @dataclass(frozen=True)
@@ -26,6 +26,7 @@ Channels = Annotated[int, Span(1, 1024)]
 Width = Annotated[int, Span(1, 1024)]
 Upscale = Annotated[int, Span(1, 8)]
 Cell = Annotated[int, Span(1, 2)]
+Surround = Annotated[int, Span(0, 1)]
 Levels = Annotated[int, Span(2, 8)]
 
 

@@ -13,7 +13,7 @@ import tf_keras
 from keras_models.blocks import Activation, Tensor, Up, activate, conv, picture, separable, up
 from keras_models.he import he
 from keras_models.measured import measured
-from keras_models.options import Cell, Channels, Levels, Upscale, Width
+from keras_models.options import Cell, Channels, Levels, Surround, Upscale, Width
 
 __all__ = ["unet"]
 
@@ -30,6 +30,7 @@ def unet(
     separable_convs: Literal["none", "second", "both"] = "none",
     residual: bool = False,
     cell: Cell = 1,
+    surround: Surround = 0,
 ) -> tf_keras.Model:
     """Stacks of two convolutions at width, 2 width, 4 width, ...; pooled between, and back up past the skips.
 
@@ -61,7 +62,7 @@ def unet(
         x = up(x, filters, how=go_up, name=f"up{level}")
         x = tf_keras.layers.Concatenate(name=f"join{level}")([x, skips.pop()])
         x = stack(x, filters, f"out{level}")
-    onto = measured(raw, out_channels, upscale=upscale, cell=cell) if residual else None
+    onto = measured(raw, out_channels, upscale=upscale, cell=cell, surround=surround) if residual else None
     made = picture(x, out_channels * cell**2, upscale=upscale * cell, onto=onto)
     model = tf_keras.Model(raw, made)
     return he(model, but=("measured",)) if activation == "relu" else model

@@ -25,7 +25,7 @@ NETWORKS = [
     ("effnet-ffnet", {"width": 8}),
     ("thin-student", {"width": 4, "levels": 3}),
     ("fixed-unet", {"width": 4}),
-    CELLS := ("unet", {"width": 4, "levels": 3, "activation": "relu", "residual": True, "cell": 2}),
+    CELLS := ("unet", {"width": 4, "levels": 3, "activation": "relu", "residual": True, "cell": 2, "surround": 1}),
 ]
 UNET = NETWORKS[0]
 

@@ -9,12 +9,21 @@ from runtime.contract import Contract
 from runtime.errors import Error
 
 if TYPE_CHECKING:
-    from runtime.enhancing import enhance
+    from runtime.enhancing import Enhancer, enhance
+    from runtime.job import Wish
+    from runtime.raw import Raw
     from runtime.session import Session, open  # noqa: A004
 
-__all__ = ["Contract", "Error", "Session", "enhance", "open"]
+__all__ = ["Contract", "Enhancer", "Error", "Raw", "Session", "Wish", "enhance", "open"]
 
-LATER = {"Session": "runtime.session", "enhance": "runtime.enhancing", "open": "runtime.session"}
+LATER = {
+    "Enhancer": "runtime.enhancing",
+    "Raw": "runtime.raw",
+    "Session": "runtime.session",
+    "Wish": "runtime.job",
+    "enhance": "runtime.enhancing",
+    "open": "runtime.session",
+}
 
 
 def __getattr__(name: str) -> Any:

@@ -104,6 +104,12 @@ class Enhancer:
             encoded=5 * raw.mosaic.size if self.wish.format == "jpeg" else 0,
         )
 
+    def picture(self, raw: Raw) -> Array:
+        """The picture, uint16 (height, width, 3), of a frame that is in memory."""
+        job = self.prepare(raw)
+        self.infer(job)
+        return _made(job)
+
     def infer(self, job: Job) -> None:
         """The picture, unless it is made while it is saved; of a sweep, a sheet of one small picture a ratio."""
         if job.streams:
@@ -192,10 +198,8 @@ class Enhancer:
             self._save_streamed(job, path, exif=block)
             job.seconds["encode"] = time.perf_counter() - start - sum(job.seconds[stage] for stage in MADE)
             return
-        if job.pixels is None:
-            raise ValueError("infer comes first")
         picture.save(
-            job.pixels,
+            _made(job),
             path,
             format=self.wish.format,
             exif=block,
@@ -273,6 +277,12 @@ def enhance(
     enhancer.save(job, out)
     done = enhancer.result(path, out, job)
     return replace(done, seconds={"decode": round(decoded, 4), **done.seconds})
+
+
+def _made(job: Job) -> Array:
+    if job.pixels is None:
+        raise ValueError("infer comes first")
+    return job.pixels
 
 
 def _visible(made: Array, top: int, left: int, shape: tuple[int, ...]) -> tuple[Array, int, int]:

@@ -64,6 +64,20 @@ def test_odd_sizes_and_every_phase_come_out_whole(session, tmp_path):
             assert tifffile.imread(tmp_path / "o.tif").shape == (height, width, 3)
 
 
+@pytest.mark.parametrize("pattern", BAYER)
+def test_a_frame_from_memory_gives_the_picture_of_its_file(pattern, tmp_path):
+    raw = read(night(tmp_path / "a.dng", pattern=pattern))
+    enhancer = Enhancer(runtime.open("fast", threads=2), Wish(ratio="40"))
+    levels = {"black": [level for row in raw.black for level in row], "white": raw.white}
+    same = runtime.Raw.bayer(raw.mosaic, pattern, **levels, wb=[2 * gain for gain in raw.wb], cam2rgb=raw.cam2rgb)
+    first = enhancer.picture(same)
+    assert first.shape == (96, 128, 3)
+    np.testing.assert_array_equal(first, enhancer.picture(raw))
+    np.testing.assert_array_equal(first, enhancer.picture(same))  # nothing is left of the one before
+    other = runtime.Raw.bayer(raw.mosaic, pattern, **levels)  # without its colours it is another picture
+    assert np.abs(first.astype(int) - enhancer.picture(other)).mean() > 100
+
+
 def test_a_frame_that_is_shifted_with_its_pattern_gives_the_same_picture_shifted(session, tmp_path):
     """The control of phases: a mosaic begun one pixel later is another pattern, and the same scene."""
     mosaic = scene(130, 134, light=(0.3, 0.5, 0.2), seed=3)

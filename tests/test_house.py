@@ -73,7 +73,7 @@ def test_what_the_rooms_export_is_meant():
     import runtime
 
     assert keras_models.__all__ == ["add", "build", "load", "names", "restore", "save"]
-    assert runtime.__all__ == ["Contract", "Error", "Session", "enhance", "open"]
+    assert runtime.__all__ == ["Contract", "Enhancer", "Error", "Raw", "Session", "Wish", "enhance", "open"]
     assert (export.__all__, quant.__all__) == ([], [])
 
 

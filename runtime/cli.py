@@ -19,6 +19,7 @@ __all__ = ["main"]
 
 
 @click.group(cls=Group, context_settings=dict(CONTEXT))
+@click.version_option(package_name="qk-unet", prog_name="qk-run")
 def main() -> None:
     """Run models on this machine, without TensorFlow."""
 
@@ -29,11 +30,11 @@ for command in (evaluate, bench, report, survey):
 
 @main.command()
 @click.argument("inputs", nargs=-1, required=True, metavar="INPUT...")
-@click.option("-o", "--out", required=True, help="Folder for the pictures; made if it is not there.")
+@click.option("-o", "--out", required=True, help="Folder for the pictures, or of one file the picture: night.tif.")
 @click.option("--model", default=DEFAULT, show_default=True, help="A model's name, or its .onnx or .tflite file.")
 @click.option("--provider", default="auto", show_default=True, help="auto, cpu, cuda or tensorrt.")
 @click.option("--ratio", default="auto", show_default=True, help="auto, how many times brighter, or sweep.")
-@click.option("--format", "format_", default="png", show_default=True, help="png, png8, tiff, tiff8, jpeg or dng.")
+@click.option("--format", "format_", help="png (16 bits), png8, tiff, tiff8, jpeg or dng; else as --out ends, or png.")
 @click.option("--strength", type=float, default=1.0, show_default=True, help="0: amplified alone, 1: enhanced alone.")
 @click.option("--max-memory", help="Never hold more than this, for example 512M; files then go one by one.")
 @click.option("--threads", type=click.IntRange(1, 256), help="Threads for the network; all cores by default.")
@@ -53,7 +54,7 @@ def enhance(inputs: tuple[str, ...], as_json: bool, **options: Any) -> None:
     then 1. Run the same line again to go on after an interruption: what is done is skipped.
 
     \b
-    qk-run enhance night.ARW -o out
+    qk-run enhance night.ARW -o night.tif
     qk-run enhance photos -o out --model unet.onnx --format jpeg --ratio 100
     """
     from runtime.show import enhance_all
@@ -61,19 +62,30 @@ def enhance(inputs: tuple[str, ...], as_json: bool, **options: Any) -> None:
     sys.exit(enhance_all(inputs, as_json=as_json, **options))
 
 
-@main.command()
-@click.argument("file", type=click.Path(path_type=Path))
-@click.option("--json", "as_json", is_flag=True, help="One JSON object.")
-def info(file: Path, as_json: bool) -> None:
-    """Show all that is known about a RAW file or a model."""
+@main.command(short_help="Tell all about a RAW file or a model.")
+@click.argument("file", required=False, type=click.Path(path_type=Path))
+@click.option("--json", "as_json", is_flag=True, help="One JSON object; of all models one each.")
+def info(file: Path | None, as_json: bool) -> None:
+    """Show all that is known about a RAW file or a model; without FILE, which models there are.
+
+    \b
+    qk-run info
+    qk-run info fast
+    qk-run info night.ARW --json
+    """
     from runtime.info import info as known
-    from runtime.info import lines
+    from runtime.info import lines, summary
+    from runtime.shipped import NAMES
 
-    found = known(file)
-    click.echo(json.dumps(found) if as_json else "\n".join(lines(found)))
+    if file is not None:
+        found = known(file)
+        click.echo(json.dumps(found) if as_json else "\n".join(lines(found)))
+        return
+    for name in NAMES:
+        click.echo(json.dumps(known(name)) if as_json else summary(name))
 
 
-@main.command()
+@main.command(short_help="Write a page that wipes between pictures.")
 @click.argument("pictures", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="BEFORE AFTER...")
 @click.option("-o", "--out", default="compare.html", show_default=True, type=click.Path(path_type=Path), help="File.")
 def compare(pictures: tuple[Path, ...], out: Path) -> None:
@@ -86,7 +98,7 @@ def compare(pictures: tuple[Path, ...], out: Path) -> None:
     click.echo(write(*pictures, out=out))
 
 
-@main.command()
+@main.command(short_help="Test the engines of this machine.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object, sizes in bytes.")
 def doctor(as_json: bool) -> None:
     """Show the engines of this machine, the pip line for each that is missing, and whether they compute right.

@@ -32,6 +32,8 @@ ENVIRONMENT = {"OPENBLAS_NUM_THREADS": "1", "MALLOC_ARENA_MAX": "2", "TZ": "UTC"
 # No real file holds fewer than half a bit a pixel, and LibRaw keeps a pixel in 2 bytes: 32 bytes a byte.
 LEAST_MEMORY, MEMORY_PER_BYTE, MOST_MEMORY = 256 << 20, 32, 4 << 30
 LONGEST_TEXT = 1 << 20
+# How a picture begins that was made of a RAW file.
+PICTURES = {b"\x89PNG": "a PNG", b"\xff\xd8\xff": "a JPEG", b"GIF8": "a GIF", b"RIFF": "a WebP"}
 CONVERT = "convert it with Adobe DNG Converter, or name a RAW file"
 WORDS = {
     "LibRawIOError": ("is cut short or damaged", AGAIN),
@@ -235,4 +237,14 @@ def _in_words(path: str | Path, facts: Mapping[str, Any]) -> UnreadableFile | Se
     if facts["error"] in ("ImportError", "ModuleNotFoundError"):
         return SetupError(f"rawpy cannot be loaded ({facts['words']})", "pip install --force-reinstall rawpy")
     problem, remedy = WORDS.get(facts["error"], (f"cannot be decoded ({facts['words'] or facts['error']})", AGAIN))
+    if remedy is CONVERT and (kind := _picture(path)):
+        problem, remedy = f"is {kind}, a picture developed already", "name the RAW file it was made of"
     return UnreadableFile(path, problem, remedy)
+
+
+def _picture(path: str | Path) -> str | None:
+    """What kind of finished picture a file is, if it is one."""
+    with contextlib.suppress(OSError), Path(path).open("rb") as file:
+        head = file.read(4)
+        return next((kind for mark, kind in PICTURES.items() if head.startswith(mark)), None)
+    return None

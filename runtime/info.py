@@ -21,15 +21,15 @@ from runtime.contract import Contract
 from runtime.errors import BadContract, MissingLibrary, UnreadableFile
 from runtime.ort import CONTRACT
 from runtime.raw import Raw
-from runtime.shipped import located
+from runtime.shipped import DEFAULT, FOLDER, NAMES, card, located
 
-__all__ = ["info", "lines"]
+__all__ = ["info", "lines", "summary"]
 
 RAW_HEADS = (b"II", b"MM", b"FUJIFILM", b"\0MRM", b"FOVb")  # most are TIFF inside
 IR_VERSION = 0x08  # the first field of an ONNX file, as a number
 COLOURS = "RGB"
 UNITS = {"bytes": "bytes", "exposure": "s", "focal_length": "mm"}
-SILENT = {"path", "kind"}
+SILENT = {"path", "kind", "card"}
 
 
 def info(path: str | Path, *, timeout: float = 60.0) -> dict[str, Any]:
@@ -37,7 +37,7 @@ def info(path: str | Path, *, timeout: float = 60.0) -> dict[str, Any]:
 
     `timeout` is for decoding, in seconds.
     """
-    path = located(path)
+    name, path = str(path), located(path)
     size, sha, head = _bytes(path)
     kind = _kind(head, path.suffix.lower())
     if kind == "raw":
@@ -46,19 +46,30 @@ def info(path: str | Path, *, timeout: float = 60.0) -> dict[str, Any]:
         found = _raw(read(path, timeout=timeout))
     else:
         found = _onnx(path) if kind == "onnx" else _tflite(path)
-    plain: dict[str, Any] = _plain({"path": str(path), "kind": kind, "bytes": size, "sha256": sha, **found})
+    told = {"card": card(name)} if path.parent == FOLDER and name in NAMES else {}
+    plain: dict[str, Any] = _plain({"path": str(path), "kind": kind, "bytes": size, "sha256": sha, **found, **told})
     return plain
 
 
+def summary(name: str) -> str:
+    """A shipped model in a line."""
+    path = FOLDER / f"{name}.onnx"
+    told = info(path)["contract"]
+    sizes = [f"{path.with_suffix(end).stat().st_size / 1e6:.1f} MB as {end[1:]}" for end in (".onnx", ".tflite")]
+    made = f"{told['network']}, kernels of {told['weight_bits']} bits, {told['cfa']}, up to x{told['ratio_max']:g}"
+    return f"{name:9} {made}, {' or '.join(sizes)}{', the default' * (name == DEFAULT)}"
+
+
 def lines(info: Mapping[str, Any]) -> list[str]:
-    """The same for people: a name and a value a line, what is not known left out."""
+    """The same for people: a name and a value a line, what is not known left out; then a shipped model's card."""
     what = {"raw": "RAW frame", "onnx": "ONNX model", "tflite": "TFLite model"}[info["kind"]]
     rows = [("file", f"{_words(info['path'])}, {what}")]
     for name, value in info.items():
         if name not in SILENT:
             rows += _rows(name, value)
     width = max(len(name) for name, _ in rows)
-    return [f"{name:{width}}  {value}" for name, value in rows]
+    card = ["", *info["card"].splitlines()] if "card" in info else []
+    return [*(f"{name:{width}}  {value}" for name, value in rows), *card]
 
 
 def _bytes(path: Path) -> tuple[int, str, bytes]:
@@ -72,7 +83,8 @@ def _bytes(path: Path) -> tuple[int, str, bytes]:
                 sha.update(block)
     except (OSError, ValueError) as error:  # ValueError: a name with a zero byte in it
         why = getattr(error, "strerror", None) or error
-        raise UnreadableFile(path, f"cannot be read ({why})", "name a RAW file or a model") from None
+        known = f"name a RAW file, a model file, or one of {', '.join(NAMES)}"
+        raise UnreadableFile(path, f"cannot be read ({why})", known) from None
     if not size:
         raise UnreadableFile(path, "is empty", "copy it again from where it came")
     return size, sha.hexdigest(), head

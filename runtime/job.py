@@ -39,6 +39,8 @@ class Wish:
         picture.suffix(self.format)
         if self.ratio not in ("auto", SWEEP) and not _positive(self.ratio):
             raise BadOption("--ratio", self.ratio, "auto, sweep, or a number such as 100")
+        if self.ratio == SWEEP and self.format == "dng":
+            raise BadOption("--format", self.format, "another with a sweep, whose sheet is for a display")
         if not 0 <= self.strength <= 1:
             raise BadOption("--strength", self.strength, "a number from 0 to 1")
 

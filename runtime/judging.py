@@ -16,7 +16,7 @@ __all__ = ["bench", "evaluate", "report", "survey"]
 SIDE = 2048  # pixels of a picture in a survey, at most
 
 
-@click.command("eval", cls=Command)
+@click.command("eval", cls=Command, short_help="Judge models on pairs, in constant memory.")
 @click.option("--pairs", required=True, help="Folder of pairs: dark and clean in it, or short and long.")
 @click.option("--model", "models", required=True, multiple=True, help="A model, as often as there are; or amplified.")
 @click.option("--provider", default="auto", show_default=True, help="auto, cpu, cuda or tensorrt.")
@@ -48,7 +48,7 @@ def evaluate(pairs: str, models: tuple[str, ...], as_json: bool, **options: Any)
     sys.exit(evaluate_all(pairs, models=models, as_json=as_json, **options))
 
 
-@click.command(cls=Command)
+@click.command(cls=Command, short_help="Measure models: time, memory, energy, errors.")
 @click.option("--model", "models", multiple=True, required=True, help="A model's file or name; give it several times.")
 @click.option("--provider", default="auto", show_default=True, help="auto, or some of cpu,cuda,tensorrt.")
 @click.option(
@@ -88,7 +88,7 @@ def bench(models: tuple[str, ...], provider: str, as_json: bool, out: Path | Non
     sys.exit(bench_all(models, provider=provider, as_json=as_json, out=out, **options))
 
 
-@click.command(cls=Command)
+@click.command(cls=Command, short_help="Put evaluations and benches on one page.")
 @click.option(
     "--eval",
     "evals",
@@ -120,7 +120,7 @@ def report(evals: tuple[Path, ...], benches: tuple[Path, ...], pictures: Path | 
     click.echo(write(evals, benches=benches, shown=pictures, out=out, command=["qk-run", *sys.argv[1:]]))
 
 
-@click.command(cls=Command)
+@click.command(cls=Command, short_help="Ask people which pictures are better, and rank.")
 @click.argument("paths", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="DIR | --rank RESULT...")
 @click.option("-o", "--out", type=click.Path(path_type=Path), help="The page, survey.html; a ranking's .json or .svg.")
 @click.option("--trials", type=click.IntRange(1), help="Comparisons for each judge; 60, or all there are.")

@@ -98,7 +98,8 @@ def _check(raw: Raw, contract: Contract, path: str | Path) -> None:
     names = {"bayer": "a Bayer mosaic", "x-trans": "an X-Trans mosaic", "none": "a mosaic"}
     if contract.cfa != raw.cfa:
         wanted = {"bayer": "Bayer mosaics", "x-trans": "X-Trans mosaics", "none": "pictures, and no RAW files,"}
-        raise UnsupportedRaw(path, names[raw.cfa], f"with this model {wanted[contract.cfa]}")
+        other = ", and others by a network trained for them (in_channels=9)," if raw.cfa == "x-trans" else ""
+        raise UnsupportedRaw(path, names[raw.cfa], f"with this model {wanted[contract.cfa]}{other}")
     if unknown := [name for name in contract.planes if name not in GRIDS[raw.cfa]]:
         problem = f"asks for planes that {names[raw.cfa]} does not have ({', '.join(unknown)})"
         raise BadContract(contract.network, problem, f"it can have {', '.join(GRIDS[raw.cfa])}")

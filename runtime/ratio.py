@@ -25,7 +25,7 @@ POINT = 0.8
 BRIGHTEST = 99.0  # percentile
 SQUARE = 12  # mosaic pixels a side, whole cells of Bayer and X-Trans: noise is down by 8, a lamp is still a lamp
 MOST_ROWS = 128  # rows of squares looked at, evenly spread
-STOPS = 7
+STOPS = 3
 
 
 @dataclass(frozen=True)
@@ -51,11 +51,10 @@ def choose(text: str, raw: Raw, contract: Contract) -> Ratio:
 
 
 def sweep(raw: Raw, contract: Contract) -> list[float]:
-    """Up to seven ratios a stop apart, ascending: that of `auto` and those nearest to it that the network may have."""
+    """That of `auto`, and up to three stops to both sides as far as the network may have them, ascending."""
     middle = _auto(raw, contract.ratio_max).value
-    near = sorted(range(-10, 11), key=lambda stop: (abs(stop), -stop))
-    ratios = [middle * 2.0**stop for stop in near]
-    return sorted([ratio for ratio in ratios if 1 <= ratio <= contract.ratio_max][:STOPS])
+    ratios = [middle * 2.0**stop for stop in range(-STOPS, STOPS + 1)]
+    return [ratio for ratio in ratios if 1 <= ratio <= contract.ratio_max]
 
 
 def _auto(raw: Raw, most: float) -> Ratio:

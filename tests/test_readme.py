@@ -7,15 +7,24 @@ import keras_models
 from keras_models.table import markdown, row
 from keras_models.zoo import _ZOO
 
-README = (Path(__file__).parent.parent / "README.md").read_text()
+ROOT = Path(__file__).parent.parent
+README, ZOO = ((ROOT / path).read_text() for path in ("README.md", "keras_models/README.md"))
+
+
+def test_a_cameras_frames_become_pictures_as_it_says():
+    example = re.search(r"```python\n(import numpy.*?)```", README, re.S)[1]
+    exec(example, scope := {})  # the README's own code
+    assert scope["picture"].shape == (*scope["mosaic"].shape, 3)
+    assert scope["picture"].dtype == np.uint16
+    assert scope["picture"].any()
 
 
 def test_the_zoo_table_is_what_qk_models_prints():
-    assert markdown([row(name) for name in keras_models.names()]) in README
+    assert markdown([row(name) for name in keras_models.names()]) in ZOO
 
 
 def test_the_worked_example_builds_a_network_in_under_thirty_lines():
-    example = re.search(r"```python\n(import tf_keras.*?)```", README, re.S)[1]
+    example = re.search(r"```python\n(import tf_keras.*?)```", ZOO, re.S)[1]
     assert len(example.splitlines()) < 30
     known = set(_ZOO)
     try:

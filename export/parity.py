@@ -25,6 +25,7 @@ from runtime.contract import Contract
 from runtime.errors import NotEqual
 from runtime.litert import LiteRT
 from runtime.ort import OnnxRuntime
+from runtime.root import CUT
 
 __all__ = [
     "FLOAT",
@@ -130,12 +131,16 @@ def engine(path: str | Path, *, threads: int | None = None) -> Engine:
 
 
 def samples(contract: Contract, *, count: int = 2, cells: int = 4) -> Array:
-    """Inputs that reach every level: noise over the whole range, over a ramp, the same each time."""
+    """Inputs that reach every level: noise over the whole range, over a ramp, the same each time.
+
+    A network that sees roots sees some below 0 and above 1.
+    """
     rng = np.random.default_rng(SEED)
     height, width = cells * contract.multiple, (cells + 1) * contract.multiple
     ramp = np.linspace(0, 1, width, dtype=np.float32)[None, None, :, None]
     noise = rng.random((count, height, width, len(contract.planes)), np.float32)
-    return np.asarray(ramp * noise + (1 - ramp) * noise**4, np.float32)
+    x = np.asarray(ramp * noise + (1 - ramp) * noise**4, np.float32)
+    return x * np.float32(CUT[1] - CUT[0]) + np.float32(CUT[0]) if contract.range == "root" else x
 
 
 def prove(lowered: Lowered, path: str | Path, *, x: Array | None = None, threads: int | None = None) -> Parity:

@@ -103,30 +103,42 @@ def compare(pictures: tuple[Path, ...], out: Path) -> None:
 def doctor(as_json: bool) -> None:
     """Show the engines of this machine, the pip line for each that is missing, and whether they compute right.
 
-    Each engine runs a tiny int8 network, whose integers must be those stored with it. Exit code 3 if no engine is
-    installed, or one fails.
+    Each engine runs a tiny int8 network, whose integers must be those stored with it; so does each GPU that ONNX
+    Runtime lists, which may round otherwise or not start. Exit code 3 if no engine is installed, or one cannot be
+    loaded or fails on the CPU.
     """
-    from runtime.doctor import SELF_TESTS, engines, machine, notes, self_test
+    from runtime.doctor import SELF_TESTS, engines, machine, notes, self_test, starts
 
-    here, found, said = machine(), engines(), notes()
+    here, found, gpus = machine(), engines(), starts()
+    said = [f"{gpu.problem}: {gpu.remedy}" for gpu in gpus if not gpu.starts]
+    said += notes(providers=[provider for engine in found for provider in engine.providers])
     tests = [self_test(engine.name) for engine in found if engine.version and engine.name in SELF_TESTS]
     if as_json:
         told = {"machine": asdict(here), "engines": [asdict(e) for e in found], "notes": said}
-        click.echo(json.dumps({**told, "self_tests": [asdict(test) for test in tests]}))
+        told |= {"gpus": [asdict(gpu) for gpu in gpus], "self_tests": [asdict(test) for test in tests]}
+        click.echo(json.dumps(told))
     else:
         memory = f"{here.memory / 2**30:.1f} GiB, {here.available / 2**30:.1f} available"
         click.echo(f"machine    {here.processor}, {here.cores} cores, {memory}, {here.system}")
         click.echo(f"python     {here.python}, {', '.join(f'{k} {v}' for k, v in here.libraries.items())}")
         for engine in found:
-            state = f"{engine.version} with {', '.join(engine.providers)}" if engine.version else engine.remedy
-            click.echo(f"engine     {engine.name} {'' if engine.version else 'missing: '}{state}")
+            lacks = f"{engine.problem or f'{engine.name} missing'}: {engine.remedy}"
+            has = f"{engine.name} {engine.version} with {', '.join(engine.providers)}"
+            click.echo(f"engine     {has if engine.version else lacks}")
         for test in tests:
             state = "computes the same integers here as where it was made" if test.ok else f"FAILED: {test.problem}"
             click.echo(f"self-test  {test.engine} {state}")
+        for gpu in gpus:
+            if gpu.starts:
+                same = "the same integers as a CPU" if gpu.equal else "not quite the integers of a CPU"
+                click.echo(f"gpu        {gpu.provider} starts, and computes {same}")
         for note in said:
             click.echo(f"note       {note}")
     for test in tests:
         if not test.ok:
             raise SetupError(f"{test.engine} fails its self-test", "install the tested version: constraints.txt has it")
+    for engine in found:
+        if engine.problem:
+            raise SetupError(engine.problem, str(engine.remedy))
     if not any(engine.version for engine in found):
         raise SetupError("no inference engine is installed", "pip install 'qk-unet[cpu]'")

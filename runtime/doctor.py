@@ -2,7 +2,8 @@
 
 The self-test is a tiny int8 network that lies beside this file as `selftest.onnx` and `selftest.tflite`. Whole numbers
 have no rounding to differ in: on every machine and with any number of threads the SHA-256 of the output's levels is the
-stored one. Where it is not, the engine's integer kernels are not those the models were proved with.
+stored one. Where it is not, the engine's integer kernels are not those the models were proved with. GPUs may round
+otherwise: of them is told whether they start, and whether their integers are the same.
 """
 
 from __future__ import annotations
@@ -13,13 +14,13 @@ import json
 import platform
 import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from runtime.errors import Error, MissingLibrary, UnknownName
-from runtime.library import need
+from runtime.errors import Error, MissingLibrary, SetupError, UnknownName
+from runtime.library import engine as load
 from runtime.memory import available, cores, total
 
 __all__ = [
@@ -29,17 +30,21 @@ __all__ = [
     "Engine",
     "Machine",
     "SelfTest",
+    "Start",
     "computed",
     "engines",
     "machine",
     "notes",
     "self_test",
+    "starts",
 ]
 
 SELF_TESTS = {"onnxruntime": "selftest.onnx", "ai_edge_litert": "selftest.tflite"}
 DIGESTS = "selftest.json"
 SIDE = 64  # pixels of the self-test's input
 STEP = 0.1  # of the grid its output lies on, from -128 to 127 steps
+FOLDER = Path(__file__).parent
+LIBRARIES = {"cuda": "CUDA and cuDNN", "tensorrt": "TensorRT, CUDA and cuDNN"}  # which a GPU provider loads
 JETPACK = {"32": "4", "35": "5", "36": "6", "38": "7"}  # by the release of Jetson Linux
 ROOT = Path("/")
 
@@ -59,12 +64,24 @@ class Machine:
 
 @dataclass(frozen=True)
 class Engine:
-    """An inference engine: its version and providers, or the line that installs it."""
+    """An inference engine: its version and providers, or the line that brings it, and what is wrong if it is broken."""
 
     name: str
     version: str | None
     providers: tuple[str, ...]
     remedy: str | None
+    problem: str | None = None
+
+
+@dataclass(frozen=True)
+class Start:
+    """Whether a GPU provider that ONNX Runtime lists starts, whether its integers are a CPU's, and what it lacks."""
+
+    provider: str
+    starts: bool
+    equal: bool
+    problem: str | None = None
+    remedy: str | None = None
 
 
 @dataclass(frozen=True)
@@ -97,13 +114,13 @@ def machine() -> Machine:
 def engines() -> list[Engine]:
     """Every engine this project runs on, here or not."""
     return [
-        _engine("onnxruntime", "cpu", lambda ort: tuple(ort.get_available_providers())),
-        _engine("ai_edge_litert", "litert", lambda _: ("XNNPACK",)),
+        _engine("onnxruntime", lambda ort: tuple(ort.get_available_providers())),
+        _engine("ai_edge_litert", lambda _: ("XNNPACK",)),
     ]
 
 
-def notes(*, root: Path = ROOT) -> list[str]:
-    """What is worth knowing on a Jetson; nothing anywhere else."""
+def notes(*, providers: Collection[str] = (), root: Path = ROOT) -> list[str]:
+    """What is worth knowing on a Jetson, where ONNX Runtime has these providers; nothing anywhere else."""
     try:
         release = (root / "etc/nv_tegra_release").read_text(errors="replace")
     except OSError:
@@ -114,10 +131,35 @@ def notes(*, root: Path = ROOT) -> list[str]:
     said = [linux + pack, f"CUDA {_cuda(root) or 'is not installed: sudo apt-get install nvidia-jetpack'}"]
     if not any((root / "usr/lib").glob("*/libnvinfer.so*")):
         said.append("TensorRT is not installed: sudo apt-get install nvidia-jetpack")
-    return [*said, "its GPU needs an onnxruntime-gpu built for this JetPack"]
+    if "CUDAExecutionProvider" not in providers:
+        said.append(
+            "for its GPU: pip uninstall onnxruntime, then install NVIDIA's onnxruntime-gpu wheel for this JetPack from "
+            "the Jetson AI Lab index; pip install 'qk-unet[gpu]' brings a wheel for x86 servers"
+        )
+    return said
 
 
-def self_test(engine: str, *, folder: Path = Path(__file__).parent) -> SelfTest:
+def starts() -> list[Start]:
+    """Run the tiny network on each GPU provider that ONNX Runtime lists: it does so where no GPU is, too."""
+    from runtime.ort import providers
+
+    try:
+        return [_start(provider) for provider in providers() if provider != "cpu"]
+    except SetupError:  # no ONNX Runtime that can be loaded: `engines` tells
+        return []
+
+
+def _start(provider: str) -> Start:
+    path = FOLDER / SELF_TESTS["onnxruntime"]
+    try:
+        digest = computed("onnxruntime", path, threads=1, provider=provider)
+    except Exception as error:  # what a driver raises shares no base but this one
+        remedy = f"install the {LIBRARIES[provider]} that this onnxruntime-gpu was built for"
+        return Start(provider, False, False, f"{provider} is listed and does not start ({_words(error)})", remedy)
+    return Start(provider, True, digest == _expected(path))
+
+
+def self_test(engine: str, *, folder: Path = FOLDER) -> SelfTest:
     """Run the tiny network with one thread and with two; `ok` if both give what is expected of every machine.
 
     An engine that is not installed is a `MissingLibrary`; one that fails in another way is not ok.
@@ -125,8 +167,7 @@ def self_test(engine: str, *, folder: Path = Path(__file__).parent) -> SelfTest:
     if engine not in SELF_TESTS:
         raise UnknownName("engine", engine, SELF_TESTS)
     path, digest, begin = folder / SELF_TESTS[engine], "", time.perf_counter()
-    expected = str(json.loads((folder / DIGESTS).read_text())[path.name])
-    problem = None
+    expected, problem = _expected(path), None
     try:
         for threads in (1, 2):
             digest = computed(engine, path, threads=threads)
@@ -140,7 +181,7 @@ def self_test(engine: str, *, folder: Path = Path(__file__).parent) -> SelfTest:
     return SelfTest(engine, problem is None, digest, expected, 1e3 * (time.perf_counter() - begin), problem)
 
 
-def computed(engine: str, path: Path, *, threads: int) -> str:
+def computed(engine: str, path: Path, *, threads: int, provider: str = "cpu") -> str:
     """The SHA-256 of the levels a self-test file makes of an input that holds every level, channels last."""
     import numpy as np
 
@@ -150,21 +191,31 @@ def computed(engine: str, path: Path, *, threads: int) -> str:
     # Scattered without a generator, whose numbers another version could change; 7919 has no part in 256.
     x = (np.arange(SIDE * SIDE * 4) * 7919 % 256 / 255).astype(np.float32).reshape(1, SIDE, SIDE, 4)
     if engine == "onnxruntime":
-        (made,) = OnnxRuntime(path, threads=threads).run(np.ascontiguousarray(x.transpose(0, 3, 1, 2))).values()
-        made = made.transpose(0, 2, 3, 1)
+        backend, x = OnnxRuntime(path, provider=provider, threads=threads), x.transpose(0, 3, 1, 2)
+        made = next(iter(backend.run(np.ascontiguousarray(x)).values())).transpose(0, 2, 3, 1)
     else:
         (made,) = LiteRT(path, threads=threads).run(x).values()
     # Levels, since the float behind the last one differs in its last bit: ARM multiplies and adds at once.
     return hashlib.sha256(np.rint(made / STEP).astype("<i2").tobytes()).hexdigest()
 
 
-def _engine(module: str, extra: str, providers: Callable[..., tuple[str, ...]]) -> Engine:
+def _engine(name: str, providers: Callable[..., tuple[str, ...]]) -> Engine:
     try:
-        library = need(module, library=module, extra=extra)
+        library = load(name)
     except MissingLibrary as missing:
-        return Engine(module, None, (), missing.remedy)
-    version = next((v for name in (module, f"{module}-gpu") if (v := _version(name))), "of unknown version")
-    return Engine(module, version, providers(library), None)
+        return Engine(name, None, (), missing.remedy)
+    except SetupError as broken:
+        return Engine(name, None, (), broken.remedy, broken.problem)
+    version = next((v for pip in (name, f"{name}-gpu") if (v := _version(pip))), "of unknown version")
+    return Engine(name, version, providers(library), None)
+
+
+def _expected(path: Path) -> str:
+    return str(json.loads(path.with_name(DIGESTS).read_text())[path.name])
+
+
+def _words(error: Exception) -> str:
+    return error.problem if isinstance(error, Error) else str(error).strip().partition("\n")[0]
 
 
 def _version(distribution: str) -> str | None:
@@ -192,10 +243,3 @@ def _cuda(root: Path) -> str | None:
         return str(about["cuda"]["version"])
     except (OSError, ValueError, KeyError, TypeError):
         return None
-
-
-def _text(path: Path) -> str:
-    try:
-        return path.read_text(errors="replace")
-    except OSError:
-        return ""

@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 
 from runtime.errors import BadContract, UnreadableFile
-from runtime.library import need
+from runtime.hush import hushed
+from runtime.library import engine
 from runtime.tflite import read, require_finite, unpacked
 
 __all__ = ["LiteRT", "Ran"]
@@ -39,13 +40,13 @@ class LiteRT:
 
     def __init__(self, path: str | Path, *, threads: int | None = None, keep_all: bool = False) -> None:
         """`keep_all` keeps every tensor for `run_all`, which costs their memory; the numbers are the same."""
-        library = need("ai_edge_litert.interpreter", library="ai_edge_litert", extra="litert")
+        library = engine("ai_edge_litert")
         model, self.contract = read(path)
         self.keep_all = keep_all
         require_finite(model, source=path)
         self._model = unpacked(model)  # the interpreter reads from it as long as it lives
         try:
-            with warnings.catch_warnings():
+            with warnings.catch_warnings(), hushed():
                 # Keeping all tensors is for debugging, it says; it was asked for.
                 warnings.filterwarnings("ignore", message=".*experimental_preserve_all_tensors", category=UserWarning)
                 self._interpreter = library.Interpreter(
@@ -57,7 +58,7 @@ class LiteRT:
             raise UnreadableFile(path, problem, remedy) from None
         self.version = f"LiteRT {importlib.metadata.version('ai-edge-litert')}"
         (self._input,) = self._interpreter.get_input_details()
-        self._shape = tuple(self._input["shape"])
+        self._shape: tuple[int, ...] = tuple(self._input["shape"])
         ends = len(self._interpreter.get_output_details())
         if self._shape[3:] != (len(self.contract.planes),) or ends != len(self.contract.exits):
             said = f"{len(self.contract.planes)} planes in and {', '.join(self.contract.exits)} out"
@@ -128,6 +129,7 @@ class LiteRT:
             raise ValueError(f"a batch is (n, height, width, {len(self.contract.planes)}) in float32")
         self.contract.require_size(*batch.shape[1:3])
         if batch.shape != self._shape:
+            self._shape = ()  # whatever there was is gone, also if this fails
             self._interpreter.resize_tensor_input(self._input["index"], batch.shape, strict=True)
             self._interpreter.allocate_tensors()
             self._shape = batch.shape

@@ -12,7 +12,7 @@ import numpy as np
 
 from runtime.contract import Contract
 from runtime.errors import BadContract, BadOption, SetupError, UnreadableFile
-from runtime.library import need
+from runtime.library import engine
 from runtime.onnx_file import look
 
 __all__ = ["CONTRACT", "PROVIDERS", "OnnxRuntime", "Ran", "providers"]
@@ -24,6 +24,7 @@ PROVIDERS = {
     "tensorrt": "TensorrtExecutionProvider",
 }
 Array = np.ndarray[Any, Any]
+LONGEST = 200  # letters of its own words
 
 
 @dataclass(frozen=True)
@@ -39,7 +40,7 @@ class OnnxRuntime:
 
     def __init__(self, path: str | Path, *, provider: str = "cpu", threads: int | None = None, **options: Any) -> None:
         """`options` are set on ONNX Runtime's SessionOptions as they are."""
-        self.library = library = need("onnxruntime", library="onnxruntime", extra="cpu")
+        self.library = library = engine("onnxruntime")
         wanted = _provider(library, provider)
         self.contract = Contract.from_json(look(path).metadata.get(CONTRACT), source=path)
         self.levels = library.GraphOptimizationLevel
@@ -53,10 +54,10 @@ class OnnxRuntime:
         for name, value in options.items():
             setattr(settings, name, value)
         try:
-            self.session = library.InferenceSession(str(path), settings, providers=_chain(provider))
+            # Without its own way out: that takes the CPU, and prints so where answers are printed.
+            self.session = library.InferenceSession(str(path), settings, providers=_chain(provider), enable_fallback=0)
         except Exception as error:  # its own exceptions share no base but this one
-            remedy = "fetch or write it again, or install a later onnxruntime"
-            raise UnreadableFile(path, f"cannot be run by ONNX Runtime ({_first_line(error)})", remedy) from None
+            raise _refused(path, provider, error) from None
         took = self.session.get_providers()[0]
         if took != wanted:
             raise SetupError(f"ONNX Runtime took {took} where {wanted} was asked for", "qk-run doctor")
@@ -105,8 +106,7 @@ class OnnxRuntime:
 
 def providers() -> list[str]:
     """The names of the providers that the installed ONNX Runtime has, best first."""
-    library = need("onnxruntime", library="onnxruntime", extra="cpu")
-    there = library.get_available_providers()
+    there = engine("onnxruntime").get_available_providers()
     return [name for name in ("tensorrt", "cuda", "cpu") if PROVIDERS[name] in there]
 
 
@@ -115,9 +115,9 @@ def _provider(library: Any, name: str) -> str:
     if name not in PROVIDERS:
         raise BadOption("provider", name, " or ".join(PROVIDERS))
     if PROVIDERS[name] not in library.get_available_providers():
-        raise SetupError(
-            f"this ONNX Runtime has no provider {name}", "pip install 'qk-unet[gpu]' on a machine with CUDA"
-        )
+        # Both bring the same files: one over the other leaves neither whole.
+        remedy = "pip uninstall onnxruntime, then pip install 'qk-unet[gpu]'; on a Jetson see qk-run doctor"
+        raise SetupError(f"this ONNX Runtime has no provider {name}", remedy)
     return PROVIDERS[name]
 
 
@@ -152,5 +152,12 @@ def _arena(library: Any) -> str:
     return "1"
 
 
-def _first_line(error: Exception) -> str:
-    return str(error).strip().partition("\n")[0][:200]
+def _refused(path: str | Path, provider: str, error: Exception) -> UnreadableFile | SetupError:
+    """On the CPU it is the file that is not taken, on a GPU more often the machine."""
+    words = str(error).strip().partition("\n")[0]
+    words = words if len(words) <= LONGEST else f"...{words[-LONGEST:]}"  # in front stand the places in its source
+    if provider == "cpu":
+        remedy = "fetch or write it again, or install a later onnxruntime"
+        return UnreadableFile(path, f"cannot be run by ONNX Runtime ({words})", remedy)
+    problem = f"ONNX Runtime cannot run {str(path)!r} on {provider} ({words})"
+    return SetupError(problem, "qk-run doctor shows what starts here")

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 
+from runtime.measure import Mean
 from runtime.plot import Mark, Series, scatter
 from runtime.report_cells import short
 from runtime.report_data import Bench, Row
-from runtime.report_models import Subject, average
+from runtime.report_models import Subject, average, figures
 from runtime.report_tables import frames_of
 from runtime.viewer import escaped
 
 __all__ = ["case", "plots", "why_no_energy"]
 
+Frame = tuple[str, str]
 Measured = tuple[Subject, Bench, Row]
 
 
@@ -23,34 +25,50 @@ def case(models: Sequence[Subject]) -> str:
 
 
 def _quality(models: Sequence[Subject]) -> str:
+    """The best on the frames that all were judged on: one that had the easier ones would lead by them."""
     judged = [one for one in models if one.judged and one.mean("developed").count]
     if not judged:
         return "No picture was judged."
-    best = max(judged, key=lambda one: one.mean("developed").mean)
-    mean, linear = best.mean("developed"), best.mean("linear")
-    low, high = mean.interval
-    sure = f", with 95 % confidence between {low:.2f} and {high:.2f}" if mean.count > 1 else ""
-    told = f"{mean.mean:.2f} dB developed{sure}"
-    told += f", and {linear.mean:.2f} dB in linear light" if linear.count else ""
-    if len(judged) == 1:
-        return f"On {frames_of(judged)}, {best.name} reaches {told}."
-    lead = _lead(best, judged)
-    return f"Of {len(judged)} models judged on {frames_of(judged)}, {best.name} makes the best pictures: {told}{lead}."
+    seen = [_by_frame(one, "developed") for one in judged]
+    common = set.intersection(*map(set, seen))
+    among = f"Of {len(judged)} models judged on {frames_of(judged)}"
+    if not common:
+        return f"{among}, none can be called the best: there is no frame on which all can be compared."
+    means = [average(psnr[frame] for frame in common) for psnr in seen]
+    first, *others = sorted(range(len(judged)), key=lambda i: -means[i].mean)
+    best, told = judged[first].name, _told(judged[first], means[first], common)
+    if not others:
+        return f"On {frames_of(judged)}, {best} reaches {told}."
+    after = others[0]
+    lead = _lead(average(seen[first][frame] - seen[after][frame] for frame in common), judged[after].name)
+    where = f" on the {len(common)} that can be compared" if any(psnr.keys() != common for psnr in seen) else ""
+    return f"{among}, {best} makes the best pictures{where}: {told}; {lead}."
 
 
-def _lead(best: Subject, judged: Sequence[Subject]) -> str:
+def _by_frame(one: Subject, space: str) -> dict[Frame, float]:
+    """The PSNR of each frame that has one, the mean of those at several ratios."""
+    found: dict[Frame, list[float]] = {}
+    for line in one.judged:
+        found.setdefault((line.pair, line.dark), []).append(figures(line, space).psnr)
+    means = {frame: average(values) for frame, values in found.items()}
+    return {frame: mean.mean for frame, mean in means.items() if mean.count}
+
+
+def _told(one: Subject, developed: Mean, frames: Collection[Frame]) -> str:
+    """What a model reaches on these frames."""
+    linear = average(psnr for frame, psnr in _by_frame(one, "linear").items() if frame in frames)
+    low, high = developed.interval
+    sure = f", with 95 % confidence between {low:.2f} and {high:.2f}" if developed.count > 1 else ""
+    told = f"{developed.mean:.2f} dB developed{sure}"
+    return f"{told}, and {linear.mean:.2f} dB in linear light" if linear.count else told
+
+
+def _lead(ahead: Mean, after: str) -> str:
     """How far the best is ahead of the next, frame by frame, and whether that may be chance."""
-    others = [one for one in judged if one is not best]
-    after = max(others, key=lambda one: one.mean("developed").mean)
-    theirs = {(line.pair, line.dark): line.developed.psnr for line in after.judged}
-    ours = {(line.pair, line.dark): line.developed.psnr for line in best.judged}
-    mean = average(ours[frame] - theirs[frame] for frame in ours.keys() & theirs.keys())
-    if not mean.count:
-        return ""
-    low, high = mean.interval
-    sure = f" ± {high - mean.mean:.2f}" if mean.count > 1 else ""
-    chance = "" if low > 0 else ", which may be chance"
-    return f"; frame by frame {mean.mean:.2f}{sure} dB ahead of {after.name}{chance}"
+    low, high = ahead.interval
+    sure = f" ± {high - ahead.mean:.2f}" if ahead.count > 1 else ""
+    chance = ", which may be chance" if low <= 0 <= high else ""
+    return f"frame by frame {ahead.mean:.2f}{sure} dB ahead of {after}{chance}"
 
 
 def _speed(models: Sequence[Subject]) -> str:

@@ -9,15 +9,18 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
 from runtime.contract import Contract
-from runtime.errors import BadOption, EngineFailed, UnreadableFile
+from runtime.errors import BadOption, EngineFailed, SetupError, UnreadableFile
 from runtime.memory import peak_of, resident, trim
 from runtime.shipped import NAMES, located
 from runtime.tiles import Plan, Window
+
+if TYPE_CHECKING:
+    from runtime.ort import OnnxRuntime
 
 __all__ = ["Backend", "Ran", "Session", "open"]
 
@@ -165,7 +168,8 @@ class Session:
 def open(path: str | Path, *, provider: str = "auto", threads: int | None = None) -> Session:  # noqa: A001
     """Open a model, a file or the name of a shipped one, on the provider asked for.
 
-    "auto" takes the best that is there, and says which and why.
+    "auto" says which it took and why: for the name of a shipped model and for a .tflite file that is LiteRT on the CPU,
+    for an .onnx file the best provider that starts. A GPU for a shipped model is asked for by name.
     """
     path = located(path, provider=provider)
     try:
@@ -188,14 +192,33 @@ def _of_an_engine(error: Exception) -> bool:
 
 
 def _onnx(path: Path, provider: str, threads: int | None, digest: str) -> Session:
+    from runtime.ort import OnnxRuntime
+
+    if provider == "auto":
+        backend, why = _best(path, threads)
+    else:
+        backend, why = OnnxRuntime(path, provider=provider, threads=threads), "asked for"
+    return Session(backend, ran=Ran(backend.ran.engine, backend.ran.provider, why), digest=digest)
+
+
+def _best(path: Path, threads: int | None) -> tuple[OnnxRuntime, str]:
+    """The first provider that starts, and why: an ONNX Runtime for GPUs lists them where none is, too."""
     from runtime.ort import OnnxRuntime, providers
 
-    took, why = provider, "asked for"
-    if provider == "auto":
-        took = providers()[0]
-        why = "the best this ONNX Runtime has"
-    backend = OnnxRuntime(path, provider=took, threads=threads)
-    return Session(backend, ran=Ran(backend.ran.engine, took, why), digest=digest)
+    *better, last = providers()
+    passed: list[str] = []
+    for name in better:
+        try:
+            return OnnxRuntime(path, provider=name, threads=threads), _why(passed)
+        except SetupError:
+            passed.append(name)
+    return OnnxRuntime(path, provider=last, threads=threads), _why(passed)
+
+
+def _why(passed: list[str]) -> str:
+    if not passed:
+        return "the best this ONNX Runtime has"
+    return f"the best that starts: {' and '.join(passed)} could not be started"
 
 
 def _litert(path: Path, provider: str, threads: int | None, digest: str) -> Session:

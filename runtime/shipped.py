@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import importlib.util
 from pathlib import Path
 
-from runtime.errors import MissingLibrary, UnknownName
+from runtime.errors import MissingLibrary, SetupError, UnknownName
+from runtime.library import engine
 
 __all__ = ["DEFAULT", "FOLDER", "NAMES", "card", "find", "located"]
 
@@ -25,14 +25,21 @@ def located(model: str | Path, *, provider: str = "auto") -> Path:
 
 
 def find(name: str, *, provider: str = "auto") -> Path:
-    """The file of that model for the engine that is installed and serves the provider, of two the faster."""
+    """The file of that model for the engine that can be loaded and serves the provider, of two the faster."""
     if name not in NAMES:
         raise UnknownName("model", name, NAMES)
-    engines = {end: engine for end, engine in ENGINES.items() if engine != LITERT or provider in CPU}
-    for end, engine in engines.items():
-        if importlib.util.find_spec(engine) is not None:
+    problems = []
+    for end, library in ENGINES.items():
+        if library == LITERT and provider not in CPU:
+            continue
+        try:
+            engine(library)
+        except SetupError as problem:
+            problems.append(problem)
+        else:
             return FOLDER / f"{name}{end}"
-    raise MissingLibrary("no inference engine", "cpu")
+    # One that is there and broken is nearer to running than one that is missing.
+    raise next((problem for problem in problems if not isinstance(problem, MissingLibrary)), problems[-1])
 
 
 def card(name: str) -> str:

@@ -6,14 +6,16 @@ from dataclasses import asdict
 import numpy as np
 import onnx
 import pytest
+from click.testing import CliRunner
 from make_selftest import make
 from onnx import numpy_helper
 
-from runtime.doctor import DIGESTS, SELF_TESTS, engines, machine, notes, self_test
+from runtime.cli import main as qk_run
+from runtime.doctor import DIGESTS, SELF_TESTS, STEP, engines, machine, notes, self_test, starts
 from runtime.doctor import __file__ as doctor_file
 from runtime.errors import MissingLibrary, UnknownName
-from runtime.library import need
 from runtime.memory import available as available_memory
+from runtime.ort import PROVIDERS, OnnxRuntime
 from runtime.tflite import appended, read
 
 pytestmark = pytest.mark.xdist_group("doctor")
@@ -57,13 +59,65 @@ def test_an_engine_is_found_with_its_providers_or_comes_with_its_pip_line(monkey
     assert (missing.version, missing.remedy) == (None, "pip install 'qk-unet[cpu]'")
 
 
-def test_a_library_that_is_there_but_broken_is_not_called_missing(monkeypatch, tmp_path):
-    (tmp_path / "broken_engine.py").write_text("import a_part_that_is_gone")
+def test_an_engine_that_is_there_and_broken_is_shown_with_what_is_wrong_and_the_others_are_tested(
+    monkeypatch, tmp_path
+):
+    (tmp_path / "onnxruntime.py").write_text("raise OSError('GLIBC_2.38 not found')")
     monkeypatch.syspath_prepend(tmp_path)
-    with pytest.raises(ModuleNotFoundError, match="a_part_that_is_gone"):
-        need("broken_engine", library="broken_engine", extra="cpu")
-    with pytest.raises(MissingLibrary, match="pip install 'qk-unet\\[cpu\\]'"):
-        need("no_such_engine", library="no_such_engine", extra="cpu")
+    monkeypatch.delitem(sys.modules, "onnxruntime", raising=False)
+    shown = CliRunner().invoke(qk_run, ["doctor"])
+    assert "onnxruntime is installed but cannot be loaded (GLIBC_2.38 not found): pip install --force" in shown.stdout
+    assert "self-test  ai_edge_litert computes the same" in shown.stdout
+    assert shown.exit_code == 3
+    assert shown.stderr.count("\n") == 1, "one line, and no traceback"
+
+
+@pytest.fixture
+def listed(monkeypatch):
+    """An ONNX Runtime that lists what is not there, as those for GPUs do."""
+    import onnxruntime
+
+    monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: list(PROVIDERS.values()))
+
+
+@pytest.mark.filterwarnings("ignore:Specified provider")
+def test_a_gpu_that_is_listed_and_does_not_start_is_a_note_and_no_failure(listed):
+    assert [(gpu.provider, gpu.starts) for gpu in starts()] == [("tensorrt", False), ("cuda", False)]
+    shown = CliRunner().invoke(qk_run, ["doctor"])
+    assert shown.exit_code == 0
+    assert "note       cuda is listed and does not start (ONNX Runtime took CPU" in shown.stdout
+    assert "install the CUDA and cuDNN that this onnxruntime-gpu was built for" in shown.stdout
+
+
+@pytest.mark.parametrize(("levels", "told"), [(0, "the same integers as a CPU"), (1, "not quite the integers")])
+def test_a_gpu_that_starts_is_told_with_whether_its_integers_are_the_same(levels, told, listed, monkeypatch):
+    class Other(OnnxRuntime):
+        """A GPU, as far as can be seen from outside."""
+
+        def __init__(self, path, *, provider="cpu", threads=None):
+            super().__init__(path, threads=threads)
+            self.off = STEP * levels * (provider != "cpu")
+
+        def run(self, batch):
+            return {name: made + self.off for name, made in super().run(batch).items()}
+
+    monkeypatch.setattr("runtime.ort.OnnxRuntime", Other)
+    shown = CliRunner().invoke(qk_run, ["doctor"])
+    assert shown.exit_code == 0
+    assert f"gpu        cuda starts, and computes {told}" in shown.stdout
+
+
+def test_what_a_driver_raises_is_why_a_gpu_does_not_start(listed, monkeypatch):
+    def ill(*args, **options):
+        raise ValueError("no kernel image is available")
+
+    monkeypatch.setattr("runtime.doctor.computed", ill)
+    assert "no kernel image is available" in starts()[0].problem
+
+
+def test_without_onnx_runtime_there_is_no_gpu_to_start(monkeypatch):
+    monkeypatch.setitem(sys.modules, "onnxruntime", None)
+    assert starts() == []
 
 
 def test_without_a_container_what_the_system_has_available_counts(tmp_path):
@@ -120,6 +174,9 @@ def test_a_jetson_is_told_its_jetpack_and_what_it_lacks(tmp_path):
     cuda = {"usr/local/cuda/version.json": '{"cuda": {"version": "12.6.68"}}', "usr/lib/a/libnvinfer.so.10": ""}
     assert notes(root=system(tmp_path, **cuda))[1] == "CUDA 12.6.68"
     assert "TensorRT" not in " ".join(notes(root=tmp_path))
+    assert "for this JetPack from the Jetson AI Lab index" in notes(root=tmp_path)[-1]
+    there = notes(providers=["CUDAExecutionProvider"], root=tmp_path)
+    assert "onnxruntime-gpu" not in " ".join(there), "what is there is not asked for"
     system(tmp_path, **{"etc/nv_tegra_release": "something new", "usr/local/cuda/version.json": "[]"})
     assert notes(root=tmp_path)[0] == "Jetson Linux of an unknown release"
 

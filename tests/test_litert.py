@@ -1,5 +1,6 @@
 """The LiteRT backend, on files the writer has just written."""
 
+import subprocess
 import sys
 import zipfile
 from dataclasses import replace
@@ -60,6 +61,25 @@ def test_memory_that_was_given_back_is_taken_again(made):
     backend.release()
     assert backend._shape[1:3] == (backend.contract.multiple,) * 2
     np.testing.assert_array_equal(backend.run(x)["picture"], first)
+
+
+def test_a_size_that_there_is_no_memory_for_is_forgotten(made, monkeypatch):
+    backend, x = LiteRT(made[0]), batch(1, 16, 24)
+    first = backend.run(x)["picture"]
+
+    def full():
+        raise RuntimeError("out of memory")
+
+    with monkeypatch.context() as patched, pytest.raises(RuntimeError, match="out of memory"):
+        patched.setattr(backend._interpreter, "allocate_tensors", full)
+        backend.run(batch(1, 32, 32))
+    np.testing.assert_array_equal(backend.run(x)["picture"], first)
+
+
+def test_nothing_is_said_of_how_it_runs(made):
+    code = f"from runtime.litert import LiteRT; LiteRT({str(made[0])!r})"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True, cwd=MODELS.parent.parent)
+    assert done.stderr == b""
 
 
 def test_a_lent_output_is_the_engines_own_memory_and_wants_to_be_forgotten(made):

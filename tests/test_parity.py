@@ -19,6 +19,7 @@ from keras_models.lowered import Lowered, kernel_of
 from keras_models.quantize import Quantize
 from runtime.errors import BadOption, FileError, NotEqual
 from runtime.ort import OnnxRuntime
+from runtime.root import CUT
 
 pytestmark = pytest.mark.xdist_group("trained")
 
@@ -131,6 +132,30 @@ def test_samples_reach_from_black_to_white_the_same_each_time():
     assert x.min() < 1e-6
     assert x.max() > 0.99
     np.testing.assert_array_equal(x, samples(contract))
+
+
+def test_samples_of_roots_reach_as_far_below_black_and_beyond_white_as_roots_do():
+    _, _, contract = trained("unet", width=4, levels=3)
+    x = samples(replace(contract, range="root"))
+    np.testing.assert_allclose([x.min(), x.max()], CUT, atol=0.01)  # noise comes as near to its ends as it happens to
+    assert x.dtype == np.float32
+
+
+def test_a_file_that_cuts_roots_at_black_is_refused(tmp_path):
+    """Noise lies below black: what is lost there brightens every shadow, and light above it never shows that."""
+    raw, kernel, step = K.Input((None, None, 4), name="raw"), Grid(0.01, signed=True), (CUT[1] - CUT[0]) / 255
+    conv = K.Conv2D(3, 1, name="conv")
+    below, cut = Grid(step, 73), Grid(step, 0)  # 73 steps are as far down as roots reach
+    nets = [tf_keras.Model(raw, Quantize(Grid(0.02, 128), name="out")(conv(Quantize(grid, name="grid")(raw))))
+            for grid in (below, cut)]  # fmt: skip
+    conv.set_weights([kernel.dequantize(kernel.quantize(conv.get_weights()[0])), np.zeros(3, np.float32)])
+    whole, wrong = (Lowered(net, {"conv": kernel}) for net in nets)
+    _, contract = keras_models.build("c-unet++", width=2)
+    path = tmp_path / "a.onnx"
+    to_onnx(wrong, replace(contract, multiple=1, halo=None, range="root"), path)
+    assert prove(wrong, path).exact == 1
+    with pytest.raises(NotEqual):
+        prove(whole, path)
 
 
 def test_a_name_without_a_format_and_a_place_that_cannot_be_are_refused(tmp_path):

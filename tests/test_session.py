@@ -20,6 +20,7 @@ from runtime import shipped
 from runtime.errors import BadContract, BadOption, SetupError, UnreadableFile
 from runtime.fake import Fake
 from runtime.memory import resident
+from runtime.ort import PROVIDERS
 from runtime.session import Ran, Session
 from runtime.tiles import Plan, windows
 
@@ -167,6 +168,18 @@ def test_a_provider_that_is_not_there_is_an_error_and_not_the_cpu(provider, fold
         runtime.open(path, provider=provider)
     with pytest.raises(BadOption, match="cpu or cuda or tensorrt"):
         runtime.open(path, provider="gpu")
+
+
+@pytest.mark.filterwarnings("ignore:Specified provider")
+def test_auto_passes_over_what_is_listed_and_does_not_start_and_says_so(monkeypatch):
+    import onnxruntime
+
+    monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: list(PROVIDERS.values()))
+    opened = runtime.open(tiny())
+    assert opened.ran.provider == "cpu"
+    assert opened.ran.why == "the best that starts: tensorrt and cuda could not be started"
+    with pytest.raises(SetupError, match="took CPUExecutionProvider where CUDAExecutionProvider was asked for"):
+        runtime.open(tiny(), provider="cuda")
 
 
 def test_what_is_no_model_to_run_is_refused_in_words(folder, tmp_path):

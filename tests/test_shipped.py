@@ -1,4 +1,3 @@
-import importlib.util
 import re
 from pathlib import Path
 
@@ -7,7 +6,7 @@ import pytest
 
 import runtime
 from runtime import shipped
-from runtime.errors import MissingLibrary, UnknownName, UnreadableFile
+from runtime.errors import MissingLibrary, SetupError, UnknownName, UnreadableFile
 from runtime.info import info
 
 MOST = 12 * 2**20  # bytes of all models together: what a board's image can spare
@@ -16,8 +15,14 @@ ENDS = (".onnx", ".tflite")
 
 @pytest.fixture
 def installed(monkeypatch):
-    def only(*names):
-        monkeypatch.setattr(importlib.util, "find_spec", lambda name: name if name in names else None)
+    def only(*names, broken=()):
+        def engine(name):
+            if name in broken:
+                raise SetupError(f"{name} is installed but cannot be loaded", "pip install --force-reinstall")
+            if name not in names:
+                raise MissingLibrary(name, "cpu")
+
+        monkeypatch.setattr(shipped, "engine", engine)
 
     return only
 
@@ -31,6 +36,15 @@ def test_of_two_engines_the_faster_is_taken_and_what_is_there_is_used(installed)
     installed("ai_edge_litert")
     with pytest.raises(MissingLibrary):
         shipped.find("fast", provider="tensorrt")
+
+
+def test_of_two_engines_a_broken_one_is_left_to_the_other(installed):
+    installed("onnxruntime", broken=["ai_edge_litert"])
+    assert shipped.find("fast").name == "fast.onnx"
+    for broken in ("ai_edge_litert", "onnxruntime"):
+        installed(broken=[broken])
+        with pytest.raises(SetupError, match=f"{broken} is installed but cannot be loaded"):
+            shipped.find("fast")
 
 
 def test_without_an_engine_the_line_that_installs_one_is_named(installed):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import secrets
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
@@ -15,6 +14,7 @@ from keras_models.fold import CONVS
 from keras_models.graph import steps
 from keras_models.lowered import Lowered, kernel_of
 from keras_models.quantize import Quantize
+from runtime.atomic import neighbour
 from runtime.contract import Contract
 from runtime.errors import BadOption, NotEqual
 
@@ -28,7 +28,7 @@ def write(lowered: Lowered, contract: Contract, path: str | Path) -> Parity:
     path = Path(path)
     if path.suffix not in WRITERS:
         raise BadOption("file name", path.name, f"one that ends in {' or '.join(WRITERS)}")
-    part = path.with_name(f".{path.stem[:100]}.{secrets.token_hex(4)}.part{path.suffix}")
+    part = neighbour(path, f".part{path.suffix}")
     try:
         WRITERS[path.suffix](lowered, described(lowered, contract), part)
         parity = prove(lowered, part)

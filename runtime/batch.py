@@ -6,6 +6,7 @@ A file that fails is one failed file. What is done is skipped when a run is begu
 from __future__ import annotations
 
 import hashlib
+import os
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -15,8 +16,8 @@ from typing import Literal
 
 from runtime.decode import Decoder
 from runtime.enhancing import Enhancer
-from runtime.errors import BadOption, Error, UnreadableFile
-from runtime.inputs import Item
+from runtime.errors import BadOption, Error, FileError, UnreadableFile
+from runtime.inputs import Item, spare
 from runtime.job import Job, Result
 from runtime.ledger import Ledger
 from runtime.raw import Raw
@@ -44,7 +45,10 @@ def run(
     """
     if jobs < 1:
         raise BadOption("--jobs", jobs, "1 or more")
-    with Ledger(out) as ledger, decoder or Decoder(keep=jobs > 1) as started:
+    outputs = [item.output for item in items]
+    allowed = "a folder or a format that leaves the RAW files as they are"
+    spare((item.input for item in items), outputs, allowed=allowed)
+    with Ledger(out, holding={path.parent for path in outputs}) as ledger, decoder or Decoder(keep=jobs > 1) as started:
         batch = _Batch(ledger, started, enhancer, overwrite, beside=jobs > 1, planned=planned)
         yield from batch.one_by_one(items) if jobs == 1 else batch.overlapped(items)
 
@@ -62,7 +66,7 @@ class _Begun:
 
 
 class _Batch:
-    """The three stages of a run; each turns an `Error` into a result."""
+    """The three stages of a run; each turns an `Error`, or memory that is not there, into a result."""
 
     def __init__(
         self,
@@ -111,7 +115,7 @@ class _Batch:
                 begun.result = Result(input=str(item.input), output=str(item.output), status=kept)
             else:
                 begun.raw = self.decoder.read(item.input)
-        except Error as error:
+        except (Error, MemoryError) as error:
             begun.result = _failed(item, error)
         begun.seconds = time.perf_counter() - start
         return begun
@@ -130,7 +134,7 @@ class _Batch:
             begun.job.seconds["decode"] = begun.seconds
             self.planned(item, begun.job)
             self.enhancer.infer(begun.job)
-        except Error as error:
+        except (Error, MemoryError) as error:
             begun.job, begun.result = None, _failed(begun.item, error)
         begun.raw = None
         return begun
@@ -143,7 +147,7 @@ class _Batch:
         try:
             self.enhancer.save(job, item.output)
             self.ledger.note(begun.key, item.output)
-        except Error as error:
+        except (Error, MemoryError) as error:
             return _failed(item, error)
         return self.enhancer.result(item.input, item.output, job)
 
@@ -160,7 +164,7 @@ class _Batch:
 
     def _kept(self, item: Item, key: str) -> str | None:
         """Why the picture that is there stays: it is "done", or "kept" since nobody said it may go."""
-        if self.overwrite == "always" or not item.output.exists():
+        if self.overwrite == "always" or not os.path.exists(item.output):  # noqa: PTH110 (Path's own may raise)
             return None
         if self.ledger.done(key, item.output):
             return "skipped"
@@ -169,5 +173,8 @@ class _Batch:
         return "kept"
 
 
-def _failed(item: Item, error: Error) -> Result:
+def _failed(item: Item, error: Error | MemoryError) -> Result:
+    if isinstance(error, MemoryError):
+        remedy = "close other programs, or hold it to less with --max-memory"
+        error = FileError(item.input, "takes more memory than there is", remedy)
     return replace(Result(input=str(item.input)), status="failed", error=str(error))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import sys
 from collections.abc import Iterator, Mapping
@@ -15,6 +16,7 @@ from runtime.errors import Error
 __all__ = ["CONTEXT", "Command", "Group"]
 
 CONTEXT: Mapping[str, Any] = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # of a file with no name: standard output, for others are in words
 
 
 @contextlib.contextmanager
@@ -27,8 +29,19 @@ def _in_words() -> Iterator[None]:
         click.echo(f"error: {error}", err=True)
         sys.exit(error.exit_code)
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _say_no_more()
         sys.exit(1)
+    except OSError as error:
+        if error.errno not in FULL or error.filename is not None:
+            raise
+        _say_no_more()
+        click.echo(f"error: the output cannot be written ({error.strerror}): make room where it goes", err=True)
+        sys.exit(1)
+
+
+def _say_no_more() -> None:
+    """Let what standard output still holds go nowhere, or Python would try once more as it ends."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 class Command(click.Command):

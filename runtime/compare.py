@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 
 from runtime.atomic import writing
-from runtime.errors import BadOption
+from runtime.inputs import spare
 from runtime.viewer import Shown, escaped, image, labels, part, read, shown, stage
 
 __all__ = ["compare"]
@@ -15,9 +15,7 @@ __all__ = ["compare"]
 def compare(before: str | Path, after: str | Path, *more: str | Path, out: str | Path) -> Path:
     """Write one HTML file that shows any two of the pictures, and return its path."""
     out, paths = Path(out), [Path(path) for path in (before, after, *more)]
-    for path in paths:
-        if out.exists() and path.exists() and out.samefile(path):
-            raise BadOption("the output", str(out), "a file that is not one of the pictures")
+    spare(paths, [out], allowed="a file that is not one of the pictures")
     page = _page([(label, shown(picture)) for label, picture in zip(labels(paths), read(paths), strict=True)])
     with writing(out) as file:
         file.write(page.encode())

@@ -20,6 +20,7 @@ from runtime.afford import Need, afford
 from runtime.canvas import Take, band, streaming, whole
 from runtime.decode import Decoder
 from runtime.errors import BadOption
+from runtime.inputs import spare
 from runtime.job import SWEEP, Job, Result, Wish, windows_of
 from runtime.memory import cores, resident
 from runtime.ratio import Ratio, choose, sweep
@@ -100,8 +101,7 @@ class Enhancer:
             per_pixel=self.per_pixel + (0 if self.wish.strength == 1 else 9 * 4 * len(self.contract.planes)),
             kept=kept or (lambda plan: whole),
             picture=whole,
-            # 8 bits, once more for Pillow, and the file.
-            encoded=5 * raw.mosaic.size if self.wish.format == "jpeg" else 0,
+            encoded=picture.JPEG_ROOM * raw.mosaic.size if self.wish.format == "jpeg" else 0,
         )
 
     def picture(self, raw: Raw) -> Array:
@@ -261,11 +261,10 @@ def enhance(
     threads: int | None = None,
 ) -> Result:
     """Enhance one RAW file into a picture; the format is what the name of `out` ends in: png, tiff, jpg or dng."""
-    out = Path(out)
-    wish = Wish(
-        ratio=str(ratio), format=picture.format_of(out), strength=strength, max_memory=max_memory, threads=threads
-    )
+    out, kind = Path(out), picture.format_of(out)
+    wish = Wish(ratio=str(ratio), format=kind, strength=strength, max_memory=max_memory, threads=threads)
     wish.check()
+    spare([path], [out], allowed="a file that is not the RAW file itself")
     with Decoder(keep=False) as decoder:  # it starts while the model is opened
         session = model if isinstance(model, Session) else open_model(model, provider=provider, threads=threads)
         enhancer = Enhancer(session, wish)

@@ -11,7 +11,7 @@ from typing import Any, BinaryIO
 from runtime.ifd import EXIF, GPS, Directory, Tiff, Value, pack, walk
 from runtime.raw import About
 
-__all__ = ["about", "header", "read", "write"]
+__all__ = ["LONGEST", "about", "header", "read", "write"]
 
 MAKE, MODEL, ORIENTATION, SOFTWARE, DESCRIPTION = 271, 272, 274, 305, 270
 EXPOSURE, APERTURE, FOCAL_LENGTH, VERSION, TAKEN, DIGITIZED, LENS = 33434, 33437, 37386, 36864, 36867, 36868, 42036
@@ -20,6 +20,7 @@ ISO_IS_LONGER = 65535  # what the 16-bit tag says of a larger number: look into 
 BYTES, ASCII, SHORT, LONG, RATIONAL, UNDEFINED = 1, 2, 3, 4, 5, 7
 UNDEFINED_GPS = {27, 28}
 BIG = 2**32 - 1
+LONGEST = 65527  # bytes of a block that a JPEG takes: its segment ends at 65535, its length and mark are 8 of them
 CANON = bytes.fromhex("85c0b687820f11e08111f4ce462b6a48")
 
 
@@ -161,7 +162,7 @@ def _fits(number: Any) -> bool:
 def write(about: About, *, software: str, description: str | None = None) -> bytes:
     """An EXIF block (a TIFF, without the "Exif" mark of a JPEG) that says the same of the finished picture.
 
-    Its orientation is 1: the pixels are turned already.
+    Its orientation is 1: the pixels are turned already. A place that makes it longer than a JPEG takes is left out.
     """
     first: dict[int, tuple[int, Value]] = {ORIENTATION: (SHORT, (1,))}
     photo: dict[int, tuple[int, Value]] = {VERSION: (UNDEFINED, b"0232")}
@@ -175,7 +176,8 @@ def write(about: About, *, software: str, description: str | None = None) -> byt
         if whole >= ISO_IS_LONGER:
             photo |= {SENSITIVITY_TYPE: (SHORT, (3,)), ISO_SPEED: (LONG, (whole,))}
     place = {tag: (kind, value) for tag, value in about.gps.items() if (kind := _gps(tag, value))}
-    return pack({None: first, EXIF: photo, GPS: place})
+    block = pack({None: first, EXIF: photo, GPS: place})
+    return block if len(block) <= LONGEST else pack({None: first, EXIF: photo})
 
 
 def _rational(number: float | None) -> tuple[int, int] | None:

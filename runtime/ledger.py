@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+from collections.abc import Iterable
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -23,10 +24,11 @@ NAME, LOCK = ".qk-run.jsonl", ".qk-run.lock"
 
 
 class Ledger:
-    """An output folder held for one run."""
+    """An output folder held for one run; those `holding` its pictures too are cleared of what a killed run left."""
 
-    def __init__(self, folder: str | Path) -> None:
+    def __init__(self, folder: str | Path, *, holding: Iterable[Path] = ()) -> None:
         self.folder = Path(folder)
+        self._holding = {self.folder, *holding}
         self._done: dict[str, dict[str, Any]] = {}
         self._lock = -1
 
@@ -41,7 +43,7 @@ class Ledger:
         if not taken(self._lock):
             os.close(self._lock)
             raise Busy(self.folder, "is being written to by another run", "wait for it, or choose another folder")
-        for left in left_behind(self.folder):
+        for left in (part for folder in self._holding for part in left_behind(folder)):
             with contextlib.suppress(OSError):
                 left.unlink()
         self._done = _lines(self.folder / NAME)

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import errno
+
 __all__ = ["taken"]
+
+HELD = (errno.EWOULDBLOCK, errno.EAGAIN, errno.EACCES)  # what systems answer while another has it
 
 
 def taken(file: int) -> bool:
@@ -13,6 +17,6 @@ def taken(file: int) -> bool:
         return True
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        return False
+    except OSError as error:
+        return error.errno not in HELD
     return True

@@ -8,6 +8,7 @@ short/00001_00_0.1s.ARW    long/00001_00_10s.ARW   See in the Dark (Chen et al.,
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -15,7 +16,7 @@ from pathlib import Path
 
 from runtime.clean import PICTURES
 from runtime.errors import BadOption, FileError, UnreadableFile
-from runtime.inputs import RAW
+from runtime.inputs import RAW, entries
 
 __all__ = ["MISALIGNED", "RATIO_MAX", "Pair", "Pairs", "paired"]
 
@@ -48,10 +49,10 @@ class Pairs:
 def paired(folder: str | Path) -> Pairs:
     """The pairs of a folder in one of the two layouts."""
     folder = Path(folder)
-    if not folder.is_dir():
+    if not os.path.isdir(folder):  # noqa: PTH112 (Path's own raises for a locked folder or a name too long)
         raise UnreadableFile(folder, "is no folder", f"name one that holds {LAYOUTS}")
     ours, published = ((folder / a, folder / b) for a, b in (("dark", "clean"), ("short", "long")))
-    there = [all(part.is_dir() for part in parts) for parts in (ours, published)]
+    there = [all(os.path.isdir(part) for part in parts) for parts in (ours, published)]  # noqa: PTH112 (as above)
     match there:
         case [True, True]:
             raise BadOption("--pairs", str(folder), f"a folder that holds either {LAYOUTS}")
@@ -68,7 +69,7 @@ def paired(folder: str | Path) -> Pairs:
 
 def _files(folder: Path, endings: Iterable[str]) -> list[Path]:
     wanted = set(endings)
-    return sorted(p for p in folder.iterdir() if p.suffix.lower() in wanted and not p.name.startswith("."))
+    return [p for p in entries(folder) if p.suffix.lower() in wanted and not p.name.startswith(".")]
 
 
 def _by_name(dark: Path, clean: Path) -> Pairs:

@@ -16,10 +16,11 @@ from PIL import Image
 from runtime import dng, icc, png, tiff
 from runtime.atomic import writing
 from runtime.errors import BadOption, FileError
+from runtime.exif import LONGEST
 from runtime.exif import write as exif_block
 from runtime.raw import About, Raw
 
-__all__ = ["FORMATS", "STREAMED", "format_of", "save", "streamed", "suffix"]
+__all__ = ["FORMATS", "JPEG_ROOM", "STREAMED", "format_of", "save", "streamed", "suffix"]
 
 Array = np.ndarray[Any, Any]
 
@@ -36,6 +37,7 @@ STREAMED = ("tiff", "tiff8")  # those that can be written while the picture is m
 PROFILE = 34675  # TIFF's tag
 JPEG_SIDE = 65500  # libjpeg's longest
 QUALITY = 95
+JPEG_ROOM = 8  # bytes a pixel beside the picture: Pillow's 4, up to 2.1 of a noisy file, and what that grows ahead by
 BLOCK = 2**18  # pixels taken to 8 bits at a time
 
 
@@ -142,6 +144,8 @@ def _jpeg(file: IO[bytes], pixels: Array, *, path: Path, exif: bytes, profile: b
     for top in range(0, height, rows):
         image.paste(Image.fromarray(png.eight(pixels[top : top + rows])), (0, top))
     options: dict[str, Any] = {"icc_profile": profile} if profile else {}
+    if len(exif) <= LONGEST:  # the picture counts for more
+        options["exif"] = b"Exif\0\0" + exif
     made = BytesIO()
-    image.save(made, "JPEG", quality=QUALITY, subsampling=0, exif=b"Exif\0\0" + exif, **options)
+    image.save(made, "JPEG", quality=QUALITY, subsampling=0, **options)
     file.write(made.getbuffer())

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from runtime.atomic import writing
 from runtime.errors import BadOption
+from runtime.inputs import spare
 from runtime.report_case import case, plots, why_no_energy
 from runtime.report_cells import Cell, table, word
 from runtime.report_data import Bench, read_bench, read_eval
@@ -36,9 +37,7 @@ def report(
     out, judged, measured = Path(out), [Path(one) for one in evals], [Path(one) for one in benches]
     if not judged and not measured:
         raise BadOption("a report", "of nothing", "--eval, --bench or both")
-    for path in (*judged, *measured):
-        if out.exists() and path.exists() and out.samefile(path):
-            raise BadOption("the output", str(out), "a file that is not one of those it reports")
+    spare([*judged, *measured], [out], allowed="a file that is not one of those it reports")
     lines = [line for path in judged for line in read_eval(path)]
     given = [read_bench(path) for path in measured]
     models = subjects(lines, given)

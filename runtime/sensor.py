@@ -10,7 +10,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import numpy as np
 
@@ -18,7 +18,7 @@ from runtime.errors import NoPicture, UnreadableFile, UnsupportedRaw
 from runtime.ifd import Directory, Tiff
 from runtime.raw import About, Raw
 
-__all__ = ["SRGB2XYZ", "check_header", "colour", "refuse", "to_raw"]
+__all__ = ["SRGB2XYZ", "check_header", "colour", "levels", "refuse", "to_raw"]
 
 Array = np.ndarray[Any, Any]
 Facts = Mapping[str, Any]
@@ -34,6 +34,7 @@ EXIF_OF_FLIP = {0: 1, 3: 3, 5: 8, 6: 6}
 LEAST, MOST = 22, 64000  # what LibRaw decodes, pixels a side
 CFA, LINEAR = 32803, 34892  # PhotometricInterpretation of a RAW picture
 WIDTH, HEIGHT, PHOTOMETRIC, OFFSETS, TILE_OFFSETS, FORMAT, CELL, DNG = 256, 257, 262, 273, 324, 339, 33421, 50706
+REPEAT, BLACK, DELTAS, ACTIVE = 50713, 50714, (50715, 50716), 50829
 
 
 def refuse(path: str | Path, kind: str) -> UnsupportedRaw:
@@ -74,7 +75,7 @@ def to_raw(path: str | Path, facts: Facts, mosaic: Array | None, *, about: About
     if mosaic is None or min(mosaic.shape) < len(pattern):
         problem = f"has {facts['width']} x {facts['height']} visible pixels"
         raise NoPicture(path, problem, f"take one of {len(pattern)} or more a side")
-    black = tuple(tuple(facts["black"][index] for index in row) for row in facts["pattern"])
+    black = _black(path, facts)
     white = _white(path, facts, max(map(max, black)))
     if _is_black(mosaic, black):
         raise NoPicture(path, "is black all over: no pixel is above the black level", f"take another, or {AGAIN}")
@@ -112,6 +113,39 @@ def _pattern(
     if len(pattern) == 6 and counts == [8, 20, 8]:
         return "x-trans", pattern
     raise refuse(path, f"a mosaic whose {len(pattern)} x {len(pattern)} cell is neither Bayer nor X-Trans")
+
+
+def levels(tiff: Tiff, *, top: int, left: int) -> list[list[float]] | None:
+    """The black levels of a DNG's mosaic, in rows as they repeat from that site on; None where all are one."""
+    mosaics = [image for image in tiff.images if _first(image, PHOTOMETRIC) == CFA]
+    image = max(mosaics, key=lambda one: _first(one, WIDTH) * _first(one, HEIGHT), default={})
+    told, (rows, columns) = _floats(image, BLACK), (*_floats(image, REPEAT), 1, 1)[:2]
+    if not any(DNG in one for one in tiff.images) or len(set(told)) < 2 or not 0 < rows * columns == len(told):
+        return None
+    more = sum(np.mean(each) for tag in DELTAS if (each := _floats(image, tag)))  # a row, a column: as LibRaw has them
+    above, before = (*_floats(image, ACTIVE), 0, 0)[:2]  # the levels begin where the active area does
+    cell = np.reshape(told, (int(rows), int(columns))) + more
+    return cast(list[list[float]], np.roll(cell, (int(above) - top, int(before) - left), axis=(0, 1)).tolist())
+
+
+def _floats(image: Directory, tag: int) -> list[float]:
+    """The numbers of a tag; 0 for one that is none."""
+    value = image.get(tag, ())
+    pairs = [one if isinstance(one, tuple) else (one, 1) for one in value] if isinstance(value, tuple) else []
+    return [above / below if below and math.isfinite(above) else 0.0 for above, below in pairs]
+
+
+def _black(path: str | Path, facts: Facts) -> Matrix:
+    """The level of no light at each site of a cell."""
+    size, told = len(facts["pattern"]), facts["levels"]
+    if told is None:
+        return tuple(tuple(facts["black"][index] for index in row) for row in facts["pattern"])
+    every = np.tile(told, (size, size))
+    black = every[:size, :size]
+    if (every != np.tile(black, np.shape(told))).any():
+        kind = f"a mosaic whose black levels repeat after {' x '.join(map(str, np.shape(told)))} pixels"
+        raise UnsupportedRaw(path, kind, "mosaics whose levels repeat as their colours do")
+    return _tuples(black)
 
 
 def _white(path: str | Path, facts: Facts, black: float) -> float:

@@ -17,6 +17,9 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from runtime.exif import header
+from runtime.sensor import levels
+
 __all__ = ["LENGTH", "LOADED", "PIPE", "serve", "unpack"]
 
 LENGTH = struct.Struct("<I")
@@ -73,7 +76,7 @@ def _answer(results: int, path: str) -> None:
     with contextlib.ExitStack() as stack:
         try:
             raw, flat = unpack(path, stack)
-            facts = _facts(raw, flat)
+            facts = {**_facts(raw, flat), "levels": _levels(raw, path) if flat else None}
             mosaic = raw.raw_image_visible if flat else None
         except Exception as error:
             words = error.args[0] if error.args else ""
@@ -132,6 +135,11 @@ def _facts(raw: Any, flat: bool) -> dict[str, Any]:
         "taken": f"{other.timestamp:%Y:%m:%d %H:%M:%S}" if other.timestamp.timestamp() > 0 else None,
         "lens": raw.lens.model if hasattr(raw, "lens") else "",
     }
+
+
+def _levels(raw: Any, path: str) -> list[list[float]] | None:
+    """The black levels as the file has them, from the first visible site on; LibRaw tells of four alone."""
+    return levels(header(path), top=raw.sizes.top_margin, left=raw.sizes.left_margin)
 
 
 def _pattern(raw: Any) -> list[list[int]]:

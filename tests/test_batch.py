@@ -18,8 +18,9 @@ from tiny_model import tiny
 import runtime
 from runtime import batch
 from runtime.cli import main
+from runtime.decode import Decoder
 from runtime.enhancing import Enhancer
-from runtime.errors import Busy
+from runtime.errors import BadOption, Busy
 from runtime.inputs import collect
 from runtime.job import Wish
 from runtime.ledger import Ledger
@@ -109,6 +110,45 @@ def test_originals_are_left_as_they_are(session, nights, tmp_path):
     enhance(session, nights, nights)  # even into their own folder
     assert before == {path: (path.read_bytes(), path.stat().st_mtime_ns) for path in before}
     assert (nights / "0.tif").exists()
+
+
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_a_picture_that_would_take_the_place_of_a_raw_file_is_refused_before_anything_is_read(
+    jobs, session, nights, monkeypatch
+):
+    before = {path: path.read_bytes() for path in nights.iterdir()}
+    monkeypatch.setattr(Decoder, "read", lambda *_: pytest.fail("it was read"))
+    items = collect([nights / "0.dng", nights], nights, suffix=".dng")
+    with pytest.raises(BadOption, match="leaves the RAW files as they are"):
+        list(batch.run(items, nights, Enhancer(session, Wish(format="dng")), overwrite="always", jobs=jobs))
+    assert {path: path.read_bytes() for path in nights.iterdir()} == before
+
+
+@pytest.mark.parametrize("jobs", [1, 2])
+@pytest.mark.parametrize(("owner", "stage"), [(Decoder, "read"), (Enhancer, "infer"), (Enhancer, "save")])
+def test_a_frame_that_memory_has_no_room_for_is_one_failure(owner, stage, jobs, session, nights, tmp_path, monkeypatch):
+    whole, calls = getattr(owner, stage), []
+
+    def second_fails(*args, **options):
+        calls.append(1)
+        if len(calls) == 2:
+            raise MemoryError
+        return whole(*args, **options)
+
+    monkeypatch.setattr(owner, stage, second_fails)
+    results = enhance(session, nights, tmp_path / "out", jobs=jobs)
+    assert statuses(results) == ["done", "failed", "done", "done"]
+    assert "1.dng" in results[1].error
+    assert "--max-memory" in results[1].error
+
+
+def test_a_name_too_long_for_its_picture_is_one_failure(session, nights, tmp_path):
+    (nights / "1.dng").rename(nights / f"{'1' * 251}.dng")
+    out = tmp_path / "out"
+    items = collect([nights], out, suffix="-longer.tif")
+    results = list(batch.run(items, out, Enhancer(session, Wish(format="tiff")), jobs=1))
+    assert statuses(results) == ["done", "failed", "done", "done"]
+    assert "File name too long" in results[1].error
 
 
 def test_a_folder_that_is_removed_midway_is_made_again(session, nights, tmp_path):

@@ -284,3 +284,5 @@ def test_a_picture_is_never_written_over(pair, tmp_path):
 def test_a_page_that_cannot_be_written_is_an_error_in_words(pair, tmp_path):
     with pytest.raises(FileError, match="cannot be written"):
         compare(*pair, out=pair[0] / "a.html")
+    with pytest.raises(FileError, match="File name too long"):
+        compare(*pair, out=tmp_path / ("x" * 300))

@@ -3,8 +3,9 @@ import dataclasses
 import numpy as np
 import pytest
 import rawpy
+from raw_files import X_TRANS
 
-from runtime import dng, exif
+from runtime import decode, dng, exif
 from runtime.develop import Look, develop, linear, rotated
 from runtime.icc import SRGB2XYZ
 from runtime.raw import About, Raw
@@ -123,6 +124,15 @@ def test_a_mosaic_lies_as_the_sensor_does_and_the_file_says_how_it_was_held(orie
     with rawpy.imread(str(tmp_path / "a.dng")) as opened:
         np.testing.assert_array_equal(opened.raw_image_visible, mosaic)
     assert exif.read(tmp_path / "a.dng") == about
+
+
+def test_the_36_levels_of_x_trans_are_read_back(tmp_path):
+    black = tuple(tuple(1000.25 + 6 * y + x for x in range(6)) for y in range(6))
+    mosaic = np.full((24, 36), 2000, np.uint16)
+    raw = dataclasses.replace(RAW, mosaic=mosaic, cfa="x-trans", pattern=X_TRANS, black=black, white=16383.0)
+    dng.save_mosaic(raw, tmp_path / "a.dng")
+    again = decode.read(tmp_path / "a.dng")
+    assert (again.cfa, again.pattern, again.black) == ("x-trans", X_TRANS, black)
 
 
 @pytest.mark.parametrize(("height", "width"), [(LEAST, LEAST), (23, 37), (64, 22)])

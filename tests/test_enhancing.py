@@ -321,6 +321,15 @@ def test_what_cannot_be_asked_is_refused(session, tmp_path):
         runtime.enhance(tmp_path / "a.dng", tmp_path / "a.gif", model=session)
 
 
+def test_a_raw_file_is_not_written_over(session, tmp_path):
+    path = night(tmp_path / "a.dng")
+    before = path.read_bytes()
+    for out in (path, tmp_path / ".." / tmp_path.name / "a.dng"):
+        with pytest.raises(BadOption, match="not the RAW file"):
+            runtime.enhance(path, out, model=session)
+    assert path.read_bytes() == before
+
+
 def test_an_x_trans_frame_wants_a_model_made_for_it(session, tmp_path):
     dng(tmp_path / "a.dng", scene(96, 108, pattern=X_TRANS), pattern=X_TRANS, about=UPRIGHT)
     with pytest.raises(UnsupportedRaw):

@@ -163,6 +163,15 @@ def test_values_of_the_place_that_make_no_sense_are_left_out(folder):
     assert read_bytes(exif.write(About(gps=odd), software="a"), folder).gps == {1: "N"}
 
 
+def test_a_place_that_takes_more_than_a_jpeg_has_room_for_is_left_out(folder):
+    place = {1: "N", 27: bytes(4000), **dict.fromkeys((2, 4), ((52, 1),) * 4000)}
+    block = exif.write(replace(ABOUT, gps=place), software="a")
+    assert len(block) <= exif.LONGEST
+    assert read_bytes(block, folder) == replace(ABOUT, gps={}, orientation=1)
+    del place[4]
+    assert read_bytes(exif.write(replace(ABOUT, gps=place), software="a"), folder).gps == place  # half of it fits
+
+
 def test_others_understand_what_is_written():
     read = Image.Exif()
     read.load(exif.write(ABOUT, software="qk-unet", description="ratio 100"))

@@ -31,12 +31,14 @@ def test_a_folder_has_one_run_at_a_time(tmp_path):
 
 
 def test_what_a_killed_run_leaves_is_cleared_and_nothing_else(tmp_path):
-    (tmp_path / "sub").mkdir()
-    for name in (".a.png.0123.part", "sub/.b.png.4567.part", "c.part", ".d.png"):
+    kept = ["c.part", ".d.png", ".download.iso.part", "foreign/.e.png.89abcdef.part"]
+    for name in (".a.png.01234567.part", "sub/.b.png.4567cdef.part", *kept):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).touch()
-    with Ledger(tmp_path):
+    with Ledger(tmp_path, holding=[tmp_path / "sub", tmp_path / "not yet"]):
         pass
-    assert sorted(p.name for p in tmp_path.rglob("*") if p.is_file()) == sorted([".d.png", LOCK, "c.part"])
+    left = [path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*") if path.is_file()]
+    assert sorted(left) == sorted([*kept, LOCK])
 
 
 def test_what_another_is_writing_beside_a_run_is_left_to_it(tmp_path):

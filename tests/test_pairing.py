@@ -1,5 +1,7 @@
 """Which files belong together."""
 
+import os
+
 import pytest
 
 from runtime.errors import BadOption, UnreadableFile
@@ -75,6 +77,20 @@ def test_a_short_exposure_that_has_no_partner_or_tells_no_time_is_named(tmp_path
         "00004_00_10s.ARW",
         "00005_00_0s.ARW",
     }
+
+
+def test_a_folder_that_cannot_be_read_is_refused_in_words(tmp_path, monkeypatch):
+    with pytest.raises(UnreadableFile, match="no folder"):
+        paired(tmp_path / ("x" * 300))
+    folder(tmp_path, dark=["1_x2.dng"], clean=["1.tif"])
+
+    def locked(*_):
+        raise PermissionError(13, "Permission denied")
+
+    for name in ("listdir", "scandir"):
+        monkeypatch.setattr(os, name, locked)
+    with pytest.raises(UnreadableFile, match="cannot be listed .Permission denied"):
+        paired(tmp_path)
 
 
 def test_what_holds_no_pairs_is_refused(tmp_path):

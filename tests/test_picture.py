@@ -3,6 +3,7 @@ import io
 import os
 import resource
 import subprocess
+import tracemalloc
 from dataclasses import replace
 
 import numpy as np
@@ -82,10 +83,24 @@ def test_a_jpeg_keeps_colours_as_fine_as_light(tmp_path, pixels):
         assert [layer[1:3] for layer in image.layer] == [(1, 1)] * 3
 
 
-def test_a_png_has_the_words_as_text_too(tmp_path, pixels):
-    with Image.open(saved(tmp_path, pixels, "png")) as image:
-        image.load()
-        assert image.text["Description"] == WORDS
+@pytest.mark.parametrize("over", [0, 1])
+def test_a_jpeg_without_room_for_what_the_file_said_is_saved_without_it(over, tmp_path, pixels):
+    block = EXIF.ljust(exif.LONGEST + over, b"\0")
+    with Image.open(saved(tmp_path, pixels, "jpeg", exif=block)) as image:
+        assert image.size == (64, 48)
+        assert image.getexif().get(271) == (None if over else "SONY")
+
+
+def test_a_jpeg_of_noise_takes_no_more_than_is_reckoned(tmp_path):
+    shot = np.random.default_rng(0).normal(30000, 12000, (1000, 1500, 3))
+    noisy = np.clip(shot, 0, 65535).astype(np.uint16)
+    saved(tmp_path, noisy[:20, :20], "jpeg")  # what is made once is made
+    tracemalloc.start()
+    saved(tmp_path, noisy, "jpeg")
+    traced = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    pillows = 4 * noisy[..., 0].size  # outside Python, and not traced
+    assert 6 * noisy[..., 0].size < traced + pillows <= picture.JPEG_ROOM * noisy[..., 0].size
 
 
 @pytest.mark.parametrize("kind", [*DEEP, *SHALLOW])

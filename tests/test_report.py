@@ -9,7 +9,7 @@ from reported import DIGESTS, MODELS, WHY, bench, evaluation, judged, pictures, 
 from test_compare import Page
 
 from runtime import report_pictures
-from runtime.errors import BadOption, UnreadableFile
+from runtime.errors import BadOption, FileError, UnreadableFile
 from runtime.measure import Mean
 from runtime.report import report
 from runtime.report_data import Failed, read_bench, read_eval
@@ -339,3 +339,5 @@ def test_a_report_of_nothing_or_over_its_own_source_is_refused(made, tmp_path):
     with pytest.raises(BadOption, match="not one of those"):
         report([made[0]], out=made[0])
     assert made[0].read_bytes() == before
+    with pytest.raises(FileError, match="File name too long"):
+        report([made[0]], out=tmp_path / ("x" * 300))

@@ -1,9 +1,10 @@
 import numpy as np
 import pytest
-from raw_files import ABOUT, MATRIX, QUAD, scene
+from raw_files import ABOUT, MATRIX, QUAD, X_TRANS, scene
 
 from runtime import sensor
 from runtime.errors import NoPicture, UnsupportedRaw
+from runtime.ifd import Tiff
 from runtime.raw import About
 
 
@@ -16,6 +17,7 @@ def facts(**changes):
         "colours": "RGBG",
         "pattern": [[0, 1], [3, 2]],
         "black": [512.0] * 4,
+        "levels": None,
         "white": 16383.0,
         "white_per_channel": [],
         "wb": [2.0, 1.0, 1.5, 0.0],
@@ -94,3 +96,33 @@ def test_a_visible_area_smaller_than_a_cell_is_no_picture():
 def test_a_white_that_is_not_above_black_is_refused(black, white):
     with pytest.raises(NoPicture, match=f"a white level of {white} and a black level of {black}"):
         raw_of(black=[float(black)] * 4, white=float(white))
+
+
+def test_levels_that_repeat_as_the_colours_do_are_taken_and_others_refused():
+    assert raw_of(levels=[[500.0, 510.0]]).black == ((500.0, 510.0), (500.0, 510.0))
+    assert raw_of(levels=[[500.0, 510.0] * 2, [520.0, 530.0] * 2] * 2).black == ((500.0, 510.0), (520.0, 530.0))
+    thirds = [[500.0 + y + x for x in range(3)] for y in range(3)]
+    assert raw_of(pattern=X_TRANS, levels=thirds).black[5] == (502.0, 503.0, 504.0) * 2
+    for many in (thirds, [[500.0, 510.0, 520.0, 530.0]], [[500.0, 510.0]] * 3 + [[500.0, 511.0]]):
+        with pytest.raises(UnsupportedRaw, match=f"levels repeat after {len(many)} x {len(many[0])} pixels"):
+            raw_of(levels=many)
+
+
+def test_levels_begin_where_the_active_area_does():
+    mosaic = {262: (32803,), 256: (60,), 257: (40,), 50706: b"\1\4\0\0", 50713: (2, 3), 50714: (1, 2, 3, 4, 5, 6)}
+    told = {**mosaic, 50829: (5, 7, 40, 60)}
+    assert sensor.levels(Tiff([told]), top=5, left=7) == [[1, 2, 3], [4, 5, 6]]
+    assert sensor.levels(Tiff([told]), top=6, left=8) == [[5, 6, 4], [2, 3, 1]]
+    assert sensor.levels(Tiff([mosaic]), top=0, left=2) == [[3, 1, 2], [6, 4, 5]]
+    preview = {262: (2,), 256: (9000,), 257: (9000,), 50713: (1, 2), 50714: (8, 9)}
+    assert sensor.levels(Tiff([preview, told]), top=5, left=7) == [[1, 2, 3], [4, 5, 6]]
+    more = {50715: ((1, 2), (3, 2)), 50716: ((-1, 4),)}
+    assert sensor.levels(Tiff([{**told, **more}]), top=5, left=7) == [[1.75, 2.75, 3.75], [4.75, 5.75, 6.75]]
+
+
+@pytest.mark.parametrize(
+    "odd", [{50714: (7,) * 6}, {50714: (1, 2)}, {50714: "text"}, {50713: (0, 3)}, {50714: ((1, 0),) * 6}, {262: (2,)}]
+)
+def test_levels_that_are_one_or_make_no_sense_are_left_to_libraw(odd):
+    told = {262: (32803,), 256: (60,), 257: (40,), 50706: b"", 50713: (2, 3), 50714: (1, 2, 3, 4, 5, 6), **odd}
+    assert sensor.levels(Tiff([told]), top=0, left=0) is None

@@ -120,7 +120,7 @@ def test_a_killed_build_goes_on_and_ends_as_if_it_had_not_been(tmp_path):
 
     def killed(path):
         if len(developed) == 1:
-            (tmp_path / "set/.1.bin.0000.part").write_bytes(b"half")
+            (tmp_path / "set/.1.bin.00000000.part").write_bytes(b"half")
             raise KeyboardInterrupt
         return counted(path)
 

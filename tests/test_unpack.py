@@ -10,11 +10,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from raw_files import dng, scene
+import tifffile
+from raw_files import X_TRANS, dng, scene
 
 from runtime import decode
 from runtime.decode import Decoder
-from runtime.errors import Error, SetupError, UnreadableFile
+from runtime.errors import Error, SetupError, UnreadableFile, UnsupportedRaw
 from runtime.raw import Raw
 
 
@@ -202,3 +203,35 @@ def test_a_child_that_outlives_its_parent_does_not_hang_for_ever(tmp_path):
             assert child.wait(10) == -signal.SIGALRM
         finally:
             child.kill()
+
+
+def levelled(path, side, area=None, **options):
+    """A file whose black levels differ and repeat after so many pixels a side, in light that is the same for all."""
+    levels = 400 + 3 * np.arange(side * side).reshape(side, side)
+    shifted = np.roll(levels, area[:2] if area else (0, 0), axis=(0, 1))  # the tag counts from there
+    mosaic = np.tile(shifted, (72 // side, 72 // side)) + 1000
+    dng(path, mosaic.astype(np.uint16), black=levels.ravel().tolist(), area=area, **options)
+    with tifffile.TiffFile(path, mode="r+b") as file:
+        file.pages[0].tags[50713].overwrite((side, side))
+    return path
+
+
+@pytest.mark.parametrize("area", [None, (1, 1, 70, 70), (3, 2, 70, 70), (5, 5, 70, 70)])
+@pytest.mark.parametrize("side", [3, 6])
+def test_black_comes_site_by_site_for_x_trans_wherever_the_visible_area_begins(side, area, tmp_path):
+    raw = decode.read(levelled(tmp_path / "a.dng", side, area, pattern=X_TRANS))
+    y, x = np.indices(raw.mosaic.shape)
+    assert len({level for row in raw.black for level in row}) == side * side
+    np.testing.assert_array_equal(raw.mosaic - np.array(raw.black)[y % 6, x % 6], 1000)
+
+
+def test_black_comes_site_by_site_where_libraw_begins_elsewhere_than_the_file(tmp_path):
+    raw = decode.read(levelled(tmp_path / "a.dng", 2, (1, 1, 70, 70)))
+    y, x = np.indices(raw.mosaic.shape)
+    np.testing.assert_array_equal(raw.mosaic - np.array(raw.black)[y % 2, x % 2], 1000)
+
+
+@pytest.mark.parametrize("side", [4, 6])
+def test_black_levels_that_a_frame_cannot_hold_are_refused_in_words(side, tmp_path):
+    with pytest.raises(UnsupportedRaw, match=f"black levels repeat after {side} x {side} pixels"):
+        decode.read(levelled(tmp_path / "a.dng", side))

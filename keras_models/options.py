@@ -11,7 +11,19 @@ from typing import Annotated, Any, Literal
 from runtime.contract import Option
 from runtime.errors import BadOption, UnknownName
 
-__all__ = ["Cell", "Channels", "Levels", "Span", "Surround", "Upscale", "Width", "allowed", "check", "defaults", "parse"]
+__all__ = [
+    "Cell",
+    "Channels",
+    "Levels",
+    "Span",
+    "Surround",
+    "Upscale",
+    "Width",
+    "allowed",
+    "check",
+    "defaults",
+    "parse",
+]
 
 
 @dataclass(frozen=True)

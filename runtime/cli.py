@@ -32,7 +32,9 @@ for command in (evaluate, bench, report, survey):
 @click.argument("inputs", nargs=-1, required=True, metavar="INPUT...")
 @click.option("-o", "--out", required=True, help="Folder for the pictures, or of one file the picture: night.tif.")
 @click.option("--model", default=DEFAULT, show_default=True, help="A model's name, or its .onnx or .tflite file.")
-@click.option("--provider", default="auto", show_default=True, help="auto, cpu, cuda or tensorrt.")
+@click.option(
+    "--provider", default="auto", show_default=True, help="auto (what ships on the CPU), cpu, cuda or tensorrt."
+)
 @click.option("--ratio", default="auto", show_default=True, help="auto, how many times brighter, or sweep.")
 @click.option("--format", "format_", help="png (16 bits), png8, tiff, tiff8, jpeg or dng; else as --out ends, or png.")
 @click.option("--strength", type=float, default=1.0, show_default=True, help="0: amplified alone, 1: enhanced alone.")

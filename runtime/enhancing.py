@@ -75,7 +75,7 @@ class Enhancer:
         """
         sweeps = (wanted := ratio or self.wish.ratio) == SWEEP
         chosen = choose("auto" if sweeps else wanted, raw, self.contract)
-        chosen = replace(chosen, why="the middle of a sweep") if sweeps else chosen
+        chosen = replace(chosen, why=f"one of a sweep, {chosen.why}") if sweeps else chosen
         frame = pack.frame(raw, self.contract, path=path)
         streams = at_once and not sweeps and self.wish.format in picture.STREAMED and raw.about.orientation == 1
         need = self._need(raw, beside=beside, kept=partial(band, raw, self.contract) if streams else held)

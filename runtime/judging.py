@@ -19,7 +19,9 @@ SIDE = 2048  # pixels of a picture in a survey, at most
 @click.command("eval", cls=Command, short_help="Judge models on pairs, in constant memory.")
 @click.option("--pairs", required=True, help="Folder of pairs: dark and clean in it, or short and long.")
 @click.option("--model", "models", required=True, multiple=True, help="A model, as often as there are; or amplified.")
-@click.option("--provider", default="auto", show_default=True, help="auto, cpu, cuda or tensorrt.")
+@click.option(
+    "--provider", default="auto", show_default=True, help="auto (what ships on the CPU), cpu, cuda or tensorrt."
+)
 @click.option("--ratio", default="name", show_default=True, help="name: as the pair's names say; auto, or a number.")
 @click.option("--strength", type=float, default=1.0, show_default=True, help="0: amplified alone, 1: enhanced alone.")
 @click.option("--max-memory", default="1G", show_default=True, help="Never hold more than this.")

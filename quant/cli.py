@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 __all__ = ["main"]
 
+SEEDS = 2**31  # as many as a recipe may have
+
 
 @click.command(cls=Command, context_settings=dict(CONTEXT))
 @click.argument("recipe", required=False)
@@ -31,7 +33,7 @@ __all__ = ["main"]
 @click.option("--resume", is_flag=True, help="Go on with the run in --out; an error if there is none.")
 @click.option("-o", "--option", "options", multiple=True, metavar="NAME=VALUE", help="Of the network; repeatable.")
 @click.option("--steps", type=click.IntRange(0), help="At most so many in each fit; 0 writes what it begins with.")
-@click.option("--seed", type=click.IntRange(0), help="Of the random numbers.")
+@click.option("--seed", type=click.IntRange(0, SEEDS - 1), help="Of the random numbers.")
 @click.option("--workers", type=click.IntRange(1), default=1, help="Processes on this machine that share each batch.")
 @click.option("--table", metavar="DIR", help="Train all recipes of a folder and compare their files.")
 @click.option("--pairs", type=click.IntRange(1), help="Write so many held-out pairs as DNG and TIFF; no training.")
@@ -48,6 +50,7 @@ def main(
     search: str | None,
     workers: int,
     pairs: int | None,
+    resume: bool,
     **options: Any,
 ) -> None:
     """Train what RECIPE says: a name from --list, or a file like those.
@@ -69,21 +72,30 @@ def main(
     if [recipe, table, search].count(None) != 2:
         raise BadOption("RECIPE", recipe or "", "a name from qk-train --list or a file, or else --table or --search")
     budget = {name: options.pop(name) for name in ("max_size", "max_drop", "max_mac_bits")}
+    shared = workers if workers > 1 else None
     if search is not None:
+        _refuse("--search", pairs=pairs, workers=shared, resume=resume)
         return _search(search, budget, **options)
     if set(budget.values()) != {None}:
         raise BadOption("a budget", recipe or table or "", "it with --search")
-    if pairs is not None and recipe is not None:
-        return _pairs(recipe, pairs, **options)
     if table is not None:
-        if workers > 1:
-            raise BadOption("--workers", workers, "1 with --table")
+        _refuse("--table", pairs=pairs, workers=shared, resume=resume)
         return _table(table, **options)
+    if pairs is not None:
+        _refuse("--pairs", workers=shared, resume=resume)
+        return _pairs(str(recipe), pairs, **options)
     if workers > 1 and "TF_CONFIG" not in os.environ:
         from quant.launch import launch
 
         sys.exit(launch([sys.executable, "-m", "quant", *sys.argv[1:]], workers=workers))
-    return _run(str(recipe), workers=workers, **options)
+    return _run(str(recipe), workers=workers, resume=resume, **options)
+
+
+def _refuse(beside: str, **asked: Any) -> None:
+    """Refuse options that would be dropped without a word."""
+    for name, value in asked.items():
+        if value:
+            raise BadOption(f"--{name}", value, f"it without {beside}")
 
 
 def _list() -> None:
@@ -115,7 +127,7 @@ def _run(name: str, *, out: Path | None, resume: bool, as_json: bool, workers: i
         _tell_result(result, as_json=as_json)
 
 
-def _pairs(name: str, count: int, *, out: Path | None, resume: bool, as_json: bool, **changes: Any) -> None:
+def _pairs(name: str, count: int, *, out: Path | None, as_json: bool, **changes: Any) -> None:
     """Files of what a recipe is measured on."""
     from quant.recipe import read
 
@@ -141,7 +153,7 @@ def _tell_result(result: Result, *, as_json: bool) -> None:
         click.echo("\n".join([f"{len(result.skipped)} files could not be used:", *result.skipped]), err=True)
 
 
-def _table(name: str, *, out: Path | None, resume: bool, as_json: bool, **changes: Any) -> None:
+def _table(name: str, *, out: Path | None, as_json: bool, **changes: Any) -> None:
     """All recipes of a folder."""
     from quant.recipe import FOLDER
 
@@ -158,12 +170,12 @@ def _table(name: str, *, out: Path | None, resume: bool, as_json: bool, **change
         click.echo(as_markdown(rows))
 
 
-def _search(run: str, limits: dict[str, Any], *, out: Path | None, resume: bool, as_json: bool, **changes: Any) -> None:
+def _search(run: str, limits: dict[str, Any], *, out: Path | None, as_json: bool, **changes: Any) -> None:
     """Mixed bits for a run that is done."""
     from quant.budget import Budget
 
     budget = Budget.read(**limits)
-    if any(changes.values()):
+    if set(changes.values()) - {None, ()}:
         raise BadOption("--search", run, "it with --out, --json and a budget alone: all else is as the run has it")
     _import_tensorflow()
     from quant.front_files import FRONT
@@ -201,21 +213,26 @@ def _team(workers: int) -> Team:
 def _changed(
     recipe: Recipe, *, options: tuple[str, ...], steps: int | None, seed: int | None, data: str | None
 ) -> Recipe:
-    """The recipe with what the command line says otherwise."""
+    """The recipe with what the command line says otherwise, checked again."""
     from dataclasses import replace
 
     from keras_models.zoo import options_of
     from quant.data import in_folder
+    from quant.recipe import Ptq, from_json, to_json
 
     network = recipe.model.network
     model = replace(recipe.model, options={**recipe.model.options, **options_of(network, options)})
+    apart = 0 if seed is None else seed - recipe.fit.seed  # two fits of two seeds see different pairs, and still do
 
     def changed(fit: Fit) -> Fit:
-        few = fit.steps if steps is None else min(steps, fit.steps)
-        return replace(fit, steps=few, seed=fit.seed if seed is None else seed)
+        few = fit if steps is None else fit.shortened(steps)
+        return replace(few, seed=(few.seed + apart) % SEEDS)
 
     recipe = replace(recipe, model=model, fit=changed(recipe.fit), fine_tune=changed(recipe.fine_tune))
-    return recipe if data is None else replace(recipe, data=in_folder(recipe.data, data))
+    if isinstance(recipe.scheme, Ptq) and not recipe.fine_tune.steps:
+        recipe = replace(recipe, scheme=replace(recipe.scheme, still=False))  # what never moves need not be held
+    recipe = recipe if data is None else replace(recipe, data=in_folder(recipe.data, data))
+    return from_json(to_json(recipe), source=recipe.name)
 
 
 def _about(recipe: Recipe) -> str:

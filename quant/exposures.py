@@ -17,6 +17,7 @@ from quant.baseline import Means, Method, Noise, Nothing, Part, denoised, noise
 from quant.camera import Camera, plain
 from quant.estimate import estimated
 from quant.noise import READ_TUKEY, ROW, Sensor, TukeyLambda, exposed
+from quant.scenes import displayed
 from quant.unprocess import light, mosaic, rgb_to_camera, ungained
 from runtime import develop
 from runtime.contract import Contract
@@ -178,7 +179,7 @@ def photograph(path: Path) -> Array:
 
     try:
         with Image.open(path) as picture:
-            small = picture.convert("RGB")
+            small = displayed(picture)
         small.thumbnail((SIDE, SIDE), Image.Resampling.BOX)
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
         raise UnreadableFile(

@@ -28,7 +28,7 @@ __all__ = ["Batches", "Course", "Fitted", "Step", "fit"]
 
 Arrays = Any  # one array, or a tuple, list or dict of them (a tf.nest structure)
 Loss = Callable[[Any, Any], Any]
-UNSTABLE = "lower the rate or clip the gradients, and run the same line again: the last good weights are kept"
+UNSTABLE = "begin anew in another folder, with a lower rate or clipped gradients"  # this one is another recipe's
 
 
 class Batches(Protocol):

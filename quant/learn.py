@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from quant.diary import Diary
 from quant.distill import Taught, distilled, map_shapes, map_weights, tapped
 from quant.figures import amplified, better, figures
 from quant.fit import Batches, Course, Step, fit
-from quant.losses import loss
+from quant.losses import least_side, loss
 from quant.precision import available, halved
 from quant.recipe import Fit, Recipe
 from quant.schemes import bring_back
@@ -23,6 +24,7 @@ from quant.sources import Part, Source, require_suits, source
 from quant.watch import Watch
 from quant.workers import ALONE, Team
 from runtime.contract import Contract
+from runtime.errors import BadOption
 from runtime.root import squared
 
 __all__ = ["FIRST", "HELD", "LAST", "Learning", "course", "measured"]
@@ -48,6 +50,9 @@ class Learning:
         team: Team = ALONE,
     ) -> None:
         require_suits(recipe.data, contract)
+        for key, settings in (("fit", recipe.fit), ("fine_tune", recipe.fine_tune)):
+            if settings.steps:
+                _require_room(key, settings, contract)
         self.recipe, self.contract, self.out, self.watch = recipe, contract, out, watch
         self.teacher, self.team = teacher, team
         self.figures: dict[str, dict[str, float]] = {}
@@ -131,6 +136,14 @@ class Learning:
         if self.team.leads:
             self.team.meet()
         return opened
+
+
+def _require_room(key: str, settings: Fit, contract: Contract) -> None:
+    """Refuse patches in which the loss finds nothing to compare: of the output, which may be smaller than they are."""
+    least = least_side(settings.loss)
+    if int(settings.size * contract.scale) < least:
+        enough = math.ceil(least / contract.scale)
+        raise BadOption(f"{key}.size", settings.size, f"{enough} or more: {settings.loss} compares {least} x {least}")
 
 
 def course(settings: Fit, objective: Callable[[Any, Any], Any]) -> Course:

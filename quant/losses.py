@@ -15,7 +15,7 @@ import tensorflow as tf
 
 from runtime.errors import UnknownName
 
-__all__ = ["LOSSES", "depth", "dice", "l1", "l1_level", "l1_light", "l2", "loss", "ms_ssim_l1", "ssim"]
+__all__ = ["LOSSES", "depth", "dice", "l1", "l1_level", "l1_light", "l2", "least_side", "loss", "ms_ssim_l1", "ssim"]
 
 Tensor = Any
 Loss = Callable[[Tensor, Tensor], Tensor]
@@ -94,6 +94,7 @@ LOSSES: dict[str, Loss] = {
     **{"l1": l1, "l1-light": l1_light, "l1-level": l1_level, "l2": l2, "ssim": ssim, "ms-ssim-l1": ms_ssim_l1},
     **{"dice": dice, "depth": depth},
 }
+LEAST_SIDES = {"l1-light": BOX, "l1-level": BOX, "ssim": WINDOW, "ms-ssim-l1": WINDOW}
 
 
 def loss(name: str) -> Loss:
@@ -101,6 +102,11 @@ def loss(name: str) -> Loss:
     if name not in LOSSES:
         raise UnknownName("loss", name, LOSSES)
     return LOSSES[name]
+
+
+def least_side(name: str) -> int:
+    """The fewest pixels a side that the loss of that name can compare."""
+    return LEAST_SIDES.get(name, 1)
 
 
 def _pair(y: Tensor, prediction: Tensor) -> tuple[Tensor, Tensor]:
@@ -114,7 +120,8 @@ def _boxes(y: Tensor, prediction: Tensor) -> tuple[Tensor, Tensor]:
     """The mean light of boxes, of pictures that tell its root."""
     y, prediction = _pair(y, prediction)
     _need(y, BOX)
-    light, predicted = (tf.nn.avg_pool2d(tf.square(x), BOX, BOX, "VALID") for x in (y, prediction))
+    # A root below zero is that of light that is missing: see root.py.
+    light, predicted = (tf.nn.avg_pool2d(x * tf.abs(x), BOX, BOX, "VALID") for x in (y, prediction))
     return light, predicted
 
 

@@ -21,6 +21,7 @@ from keras_models.quantize import Quantize
 from keras_models.rewrite import copy, rebuild
 from quant.qat import activation_ranges
 from quant.qat_configs import Seam, Unquantized
+from quant.rounding import activation_grid
 from runtime.errors import BadGrid, UnknownLayer
 
 __all__ = ["lower_tfmot"]
@@ -147,7 +148,7 @@ def _output_grid(wrapper: Any) -> Grid | None:
 
 def _range(ranges: dict[str, Any], name: str) -> Grid:
     try:
-        return Grid.from_range(ranges["min_var"].numpy(), ranges["max_var"].numpy())
+        return activation_grid(float(ranges["min_var"].numpy()), float(ranges["max_var"].numpy()), bits=8)
     except BadGrid as error:
         raise BadGrid(f"{error.found}, as {name} has", error.allowed) from None
 

@@ -53,11 +53,25 @@ def mixed(
         raise BadOption("--search", str(run), "the folder of a finished run of a float recipe")
     begun = _Run(run, recipe, watch=watch(recipe))
     found = _along(begun, _found(begun, budget))
-    still = replace(recipe, name=f"{recipe.name}-mixed", fit=replace(recipe.fit, steps=0), distill=None)
-    small = replace(still, scheme=replace(SCHEME, bits_of=dict(found.bits_of)), warm_start=str(run.resolve()))
+    small = _small(recipe, found.bits_of, run)
     result = train(small, out=out, watch=watch(small))
     write_front(found, begun.kernels, title=recipe.name, out=out)
     return result
+
+
+def _small(recipe: Recipe, bits_of: Bits, run: Path) -> Recipe:
+    """The recipe that quantizes what a run ended with, and trains nothing."""
+    return replace(
+        recipe,
+        name=f"{recipe.name}-mixed",
+        scheme=replace(SCHEME, bits_of=dict(bits_of)),
+        fit=replace(recipe.fit, steps=0),
+        fine_tune=replace(recipe.fine_tune, steps=0, mixed_precision=False),
+        # A float network's own bits would round these kernels a second time.
+        exports=tuple(dict.fromkeys(replace(export, bits=None) for export in recipe.exports)),
+        distill=None,
+        warm_start=str(run.resolve()),
+    )
 
 
 class _Run:

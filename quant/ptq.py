@@ -9,12 +9,11 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-import numpy as np
 import tf_keras
 
 from keras_models.fold import CONVS, plain
 from keras_models.graph import Step, steps
-from keras_models.grid import SMALLEST, Grid
+from keras_models.grid import Grid
 from keras_models.lowered import Lowered
 from keras_models.quantize import Quantize
 from keras_models.rewrite import copy, rebuild
@@ -23,13 +22,12 @@ from quant.calibrate import Ranges, Samples, calibrated
 from quant.kernel_grids import Weights, kernel_grid
 from quant.observe import Observer
 from quant.places import moves
-from quant.rounding import activation_bits_of, gate_grid, is_gate, kernel_bits, rounded
+from quant.rounding import activation_bits_of, activation_grid, gate_grid, is_gate, kernel_bits, rounded
 from runtime.errors import BadOption
 
-__all__ = ["activation_grid", "ptq", "quantized"]
+__all__ = ["ptq", "quantized"]
 
 K = tf_keras.layers
-LEAST = float(SMALLEST)  # a step below it some engines take for zero
 
 
 def ptq(
@@ -149,14 +147,3 @@ def _grids(walk: list[Step], places: Mapping[int, Grid]) -> dict[int, Grid | Non
     for step in walk:
         lies[step.makes] = lies[step.reads[0]] if moves(step.layer) else places.get(step.makes)
     return lies
-
-
-def activation_grid(low: float, high: float, *, bits: int, symmetric: bool = False) -> Grid:
-    """The grid of a range, with zero on it; of a range too small for one, steps that hold zero and little else."""
-    low, high = min(low, 0.0), max(high, 0.0)
-    if high - low < LEAST * (1 << bits):
-        return Grid.from_range(0.0, 1.0, bits=bits)
-    if symmetric and low < 0:
-        top = (1 << (bits - 1)) - 1
-        return Grid(np.array(max(-low, high) / top), bits=bits, signed=True)
-    return Grid.from_range(low, high, bits=bits)

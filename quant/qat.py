@@ -85,12 +85,16 @@ def quantization_aware(
 
 
 def _set_bits(aware: Any, bits: int, own: Mapping[str, int]) -> None:
-    """Give every kernel its bits: TFMOT's rules know 8 alone, its quantizers any number, but layers share them."""
+    """Give every kernel its bits: TFMOT's rules know 8 alone, its quantizers any number, but layers share them.
+
+    And its range, which TFMOT leaves at -6 to 6 until a first step is trained.
+    """
     wrappers = {w.name.removeprefix("quant_"): w for w in aware.layers if getattr(w, "_weight_vars", ())}
     for name, width in kernel_bits(wrappers, bits=bits, own=own).items():
         for at, (weight, quantizer, ranges) in enumerate(wrappers[name]._weight_vars):
             its_own = copy_of(quantizer)
             its_own.num_bits = width
+            its_own(weight, training=True, weights=ranges)
             wrappers[name]._weight_vars[at] = weight, its_own, ranges
 
 

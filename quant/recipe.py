@@ -58,6 +58,7 @@ TOML = "tomllib" if sys.version_info >= (3, 11) else "tomli"
 
 
 Rate = Annotated[float, Between(1e-9, 1)]
+Seed = Annotated[int, Between(0, 2**31 - 1)]  # from there on are those of held-out pairs: see sources.py
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -103,7 +104,7 @@ class Fit:
     weight_decay: Share | None = None
     clip: Positive | None = None
     ema: Share | None = None
-    seed: Annotated[int, Between(0, 2**32 - 1)] = 0
+    seed: Seed = 0
     validate_every: Count = 1000
     checkpoint_every: Count = 500
     mixed_precision: bool = False  # where the machine has it, and in float fits alone: see precision.py
@@ -120,6 +121,19 @@ class Fit:
             case Cosine(warm_up=warm_up, last=last):
                 share = min((step - warm_up) / max(self.steps - warm_up, 1), 1)
                 return self.rate * (last + (1 - last) * (1 + math.cos(math.pi * share)) / 2)
+
+    def shortened(self, most: int) -> Fit:
+        """At most so many steps, and in them the whole of the schedule; what becomes no step of it is left out."""
+        few, schedule = min(most, self.steps), self.schedule
+        if few in (0, self.steps):
+            return replace(self, steps=few)
+        match schedule:
+            case Steps(boundaries=boundaries):
+                at = sorted({boundary * few // self.steps for boundary in boundaries} - {0})
+                schedule = replace(schedule, boundaries=tuple(at)) if at else Constant()
+            case Cosine(warm_up=warm_up):
+                schedule = replace(schedule, warm_up=warm_up * few // self.steps)
+        return replace(self, steps=few, schedule=schedule)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -263,6 +277,8 @@ def _fit_clashes(key: str, fit: Fit, data: Data) -> Iterator[tuple[str, str, str
         )
     if fit.weight_decay is not None and fit.optimizer != "adamw":
         yield f"{key}.weight_decay", f"set for {fit.optimizer!r}", "it with 'adamw'"
+    if fit.optimizer == "adamw" and fit.weight_decay is None:
+        yield f"{key}.optimizer", "'adamw' without weight_decay", "both, or 'adam', which is the same without"
     if fit.loss in ("l1-light", "l1-level") and getattr(data, "output", None) != "camera-root":
         yield f"{key}.loss", f"{fit.loss!r} where no root is told", "it with the output camera-root, or another"
     if fit.loss in ("ssim", "ms-ssim-l1") and fit.size < WINDOW:

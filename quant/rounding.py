@@ -14,17 +14,27 @@ import numpy as np
 import tf_keras
 
 from keras_models.graph import Step, outputs, steps
-from keras_models.grid import Grid
+from keras_models.grid import SMALLEST, Grid
 from keras_models.hoist import plain_relu
 from keras_models.lowered import Lowered
 from quant.apart import kind_of
 from quant.places import moves, readers
 from runtime.errors import BadOption, UnknownName
 
-__all__ = ["FULL", "activation_bits_of", "check_bits", "gate_grid", "is_gate", "kernel_bits", "rounded"]
+__all__ = [
+    "FULL",
+    "activation_bits_of",
+    "activation_grid",
+    "check_bits",
+    "gate_grid",
+    "is_gate",
+    "kernel_bits",
+    "rounded",
+]
 
 K = tf_keras.layers
 FULL = range(2, 9)  # what a Grid and both writers carry
+LEAST = float(SMALLEST)  # a step below it some engines take for zero
 
 
 def rounded(lowered: Lowered) -> dict[int, str]:
@@ -75,6 +85,17 @@ def is_gate(layer: Any) -> bool:
 def gate_grid(bits: int) -> Grid:
     """Steps of 1/256 from 0, the one grid of LiteRT's integer sigmoid; of fewer bits, coarser ones."""
     return Grid(np.array(2.0**-bits), bits=bits)
+
+
+def activation_grid(low: float, high: float, *, bits: int, symmetric: bool = False) -> Grid:
+    """The grid of a range, with zero on it; of a range too small for one, steps that hold zero and little else."""
+    low, high = min(low, 0.0), max(high, 0.0)
+    if high - low < LEAST * (1 << bits):
+        return Grid.from_range(0.0, 1.0, bits=bits)
+    if symmetric and low < 0:
+        top = (1 << (bits - 1)) - 1
+        return Grid(np.array(max(-low, high) / top), bits=bits, signed=True)
+    return Grid.from_range(low, high, bits=bits)
 
 
 def activation_bits_of(

@@ -21,11 +21,12 @@ from runtime.errors import FileError, UnreadableFile, UnsupportedRaw
 from runtime.inputs import RAW
 from runtime.raw import Raw
 
-__all__ = ["Leaves", "Photographs", "RawFiles", "Scenes"]
+__all__ = ["Leaves", "Photographs", "RawFiles", "Scenes", "displayed"]
 
 Array = np.ndarray[Any, Any]
 Scenes = Callable[[np.random.Generator, int], Array]  # (rng, the least side) -> (3, h, w)
 SIDE = 512
+DEEPEST = 65535
 
 
 @dataclass(frozen=True)
@@ -97,9 +98,26 @@ class Photographs(_Folder):
 
         try:
             with Image.open(path) as picture:
-                return light(np.asarray(picture.convert("RGB")))
+                return light(np.asarray(displayed(picture)))
         except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
             raise UnreadableFile(path, f"is no picture that can be read ({error})", "take it out") from None
+
+
+def displayed(picture: Any) -> Any:
+    """A Pillow image of any kind as one of 8 bits a colour: Pillow itself cuts deep grey off at 255.
+
+    That is of mode I;16, or I by some versions. What other deep numbers mean by white nobody knows: a ValueError.
+    """
+    from PIL import Image
+
+    if picture.mode.startswith("I"):
+        grey = np.asarray(picture)
+        if grey.min() < 0 or grey.max() > DEEPEST:
+            raise ValueError("its levels are not of 16 bits")
+        picture = Image.fromarray((grey >> 8).astype(np.uint8))
+    elif picture.mode == "F":
+        raise ValueError("its levels are no whole numbers")
+    return picture.convert("RGB")
 
 
 class RawFiles(_Folder):

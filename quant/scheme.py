@@ -91,9 +91,9 @@ Scheme = Float | Qat | FixedPoint | PaperFixedPoint | Ptq
 def scheme_clashes(scheme: Scheme, *, trains: bool) -> Iterator[tuple[str, str, str]]:
     """What is wrong between keys that are each right: the key, the problem, what may stand there."""
     if isinstance(scheme, Ptq) and trains:
-        kept = ("method", "weights", "weight_bits", "bits_of", "per_channel", "fold", "still", "samples")
+        kept = ("method", "weight_bits", "bits_of", "per_channel", "fold", "still", "samples")
         if scheme != Ptq(**{name: getattr(scheme, name) for name in kept}):
-            yield "fine_tune.steps", "set behind these grids", "0, or activations of 8 bits, uncorrected"
+            yield "fine_tune.steps", "set behind these grids", "0, or 8-bit activations and minmax weights, uncorrected"
     if isinstance(scheme, Ptq) and scheme.still and not trains:
         yield "scheme.still", "true where nothing trains", "it with fine_tune.steps"
     if isinstance(scheme, PaperFixedPoint):

@@ -1,12 +1,13 @@
 """What a recipe says of made pairs, as those who make them take it: which scenes, which cameras, which ratios.
 
-Of the files of a folder every fifth is kept apart for held-out pairs: nothing of them is ever learnt from.
+Of the files of a folder every fifth is kept apart for held-out pairs, and with it every other file of its name: a RAW
+file and the photographs made of it are one shot. Nothing of a shot kept apart is ever learnt from.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -55,22 +56,22 @@ def unusable(made: Pairs) -> tuple[str, ...]:
 
 
 def _scenes(data: Synthetic, *, side: int, held: bool) -> Iterator[Scenes]:
+    named = ((Photographs, data.photographs), (RawFiles, data.raw_files))
+    folders = [kind(folder, side=side) for kind, folder in named if folder]
+    kept = {path.stem for folder in folders for path in folder.files[::APART]}
     if data.leaves:
         yield Leaves(side)
-    if data.photographs:
-        yield _apart(Photographs(data.photographs, side=side), held=held)
-    if data.raw_files:
-        yield _apart(RawFiles(data.raw_files, side=side), held=held)
+    for folder in folders:
+        yield _apart(folder, kept, held=held)
 
 
-def _apart(folder: Folder, *, held: bool) -> Folder:
-    """The folder with the files kept for held-out pairs, or with all others."""
-    kept = folder.files[::APART]
-    others = [path for path in folder.files if path not in set(kept)]
+def _apart(folder: Folder, kept: Collection[str], *, held: bool) -> Folder:
+    """The folder with the files of the shots kept for held-out pairs, or with all others."""
+    others = [path for path in folder.files if path.stem not in kept]
     if not others:
-        problem = f"holds one file of {folder.kind}"
-        raise UnreadableFile(folder.folder, problem, "put more there: some are kept apart to measure with")
-    folder.files = kept if held else others
+        problem = f"holds too few {folder.kind} to learn from"
+        raise UnreadableFile(folder.folder, problem, "put more there: some shots are kept apart to measure with")
+    folder.files = [path for path in folder.files if path.stem in kept] if held else others
     return folder
 
 

@@ -146,7 +146,7 @@ def _words(hint: Any) -> str:
         return f"a table of {', '.join(f.name for f in fields(hint))}"
     if origin is Annotated:
         number = "a whole number" if args[0] is int else "a number"
-        return f"{number} from {args[1].low:g} to {args[1].high:g}"
+        return f"{number} from {args[1].low:.10g} to {args[1].high:.10g}"
     if origin is Literal:
         return " or ".join(repr(choice) for choice in args)
     if origin in (types.UnionType, typing.Union):

@@ -25,6 +25,7 @@ from quant.sources import meant
 from quant.watch import Watch
 from quant.workers import ALONE, Team
 from runtime.contract import Contract
+from runtime.errors import WrongNetwork
 
 __all__ = ["train"]
 
@@ -40,7 +41,8 @@ def train(recipe: Recipe, *, out: str | Path, watch: Watch = NOBODY, team: Team 
     out = Path(out)
     model, contract = _begun(recipe, out)
     check(model, recipe.scheme)
-    learning = Learning(recipe, contract, out, watch=watch, teacher=_teacher(recipe, out), team=team)
+    teacher = _teacher(recipe, contract, out)
+    learning = Learning(recipe, contract, out, watch=watch, teacher=teacher, team=team)
     if team.leads:
         claim(out, recipe, workers=team.size, mixed_precision=recipe.fit.mixed_precision and available())
     learning(model, recipe.fit, part=FIRST)
@@ -66,14 +68,30 @@ def _begun(recipe: Recipe, out: Path) -> tuple[Any, Contract]:
     """The network, new or with the weights of another run, and what comes out of it as the data have it."""
     tf_keras.utils.set_random_seed(recipe.fit.seed)
     model, contract = keras_models.build(recipe.model.network, **dict(recipe.model.options))
+    ours = meant(recipe.data, contract)
     if recipe.warm_start is not None:
-        keras_models.restore(model, contract, master(recipe.warm_start, beside=out))
-    return model, meant(recipe.data, contract)
+        path = master(recipe.warm_start, beside=out)
+        found = keras_models.restore(model, contract, path)
+        if not recipe.fit.steps:  # else they may learn what is meant now
+            _require_same("range", found.range, ours.range, path)
+            _require_same("output", found.output, ours.output, path)
+    return model, ours
 
 
-def _teacher(recipe: Recipe, out: Path) -> Any:
-    """The network that teaches, if one does."""
-    return keras_models.load(master(recipe.distill.teacher, beside=out))[0] if recipe.distill else None
+def _teacher(recipe: Recipe, contract: Contract, out: Path) -> Any:
+    """The network that teaches, if one does; it sees what the student sees."""
+    if recipe.distill is None:
+        return None
+    path = master(recipe.distill.teacher, beside=out)
+    model, found = keras_models.load(path)
+    _require_same("range", found.range, contract.range, path)
+    return model
+
+
+def _require_same(what: str, theirs: str, ours: str, path: Path) -> None:
+    """Refuse weights that were learnt for other numbers."""
+    if theirs != ours:
+        raise WrongNetwork(path, f"has the {what} {theirs!r}", f"take weights for {ours!r}, which the data here mean")
 
 
 def _before(recipe: Recipe, out: Path) -> int:

@@ -1,6 +1,7 @@
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 import click
 import pytest
@@ -9,6 +10,7 @@ from click.testing import CliRunner
 from export.cli import main as qk_export
 from keras_models.cli import main as qk_models
 from quant.cli import main as qk_train
+from quant.recipe import Cosine, Steps, from_json, to_json
 from runtime.cli import main as qk_run
 from runtime.command import Command
 from runtime.errors import BadOption, MissingLibrary, UnreadableFile
@@ -48,6 +50,31 @@ def test_a_reader_that_leaves_early_gets_no_traceback():
         errors = run.stderr.read()
     assert "Traceback" not in errors
     assert run.returncode == 1
+
+
+FULL = pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no disk that is always full")
+
+
+@FULL
+@pytest.mark.parametrize("buffer", [[], ["-u"]])
+@pytest.mark.parametrize("words", [["--json"], []])
+def test_a_full_disk_is_one_line(words, buffer, monkeypatch):
+    monkeypatch.delenv("PYTHONUNBUFFERED", raising=False)
+    script = f"from keras_models.cli import main; main(['unet', '-o', 'width=2', *{words}])"
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [sys.executable, *buffer, "-c", script], stdout=full, stderr=subprocess.PIPE, text=True, check=False
+        )
+    assert (done.returncode, done.stderr.count("\n")) == (1, 1)
+    assert "the output cannot be written (No space left on device)" in done.stderr
+
+
+def test_an_error_of_another_file_is_no_error_of_the_output():
+    @click.command(cls=Command)
+    def buggy():
+        raise OSError(28, "No space left on device", "a file")
+
+    assert isinstance(CliRunner().invoke(buggy, []).exception, OSError)
 
 
 def test_qk_models_prints_json_lines_that_agree_with_the_table():
@@ -110,6 +137,57 @@ def test_qk_train_shows_its_recipes_and_goes_without_tensorflow_until_it_trains(
     for more in (["--data", "photos"], ["--resume", "--out", "no-such-run"]):
         refused = CliRunner().invoke(qk_train, ["effnet-ffnet", *more])
         assert (refused.exit_code, len(refused.stderr.splitlines())) == (2, 1)
+
+
+@pytest.fixture
+def asked(monkeypatch):
+    """The recipe that a line would train."""
+
+    def asked(*words):
+        seen = []
+        monkeypatch.setattr("quant.train.train", lambda recipe, **options: seen.append(recipe))
+        monkeypatch.setattr("quant.cli._tell_result", lambda *args, **options: None)
+        done = CliRunner().invoke(qk_train, words)
+        assert done.exit_code == 0, done.output
+        return seen[0]
+
+    return asked
+
+
+@pytest.mark.parametrize("name", ["unet-qat", "shipped/fast-int8"])
+@pytest.mark.parametrize("steps", ["0", "40", "2000"])
+def test_a_shorter_training_is_one_that_its_folder_can_go_on_with(name, steps, asked):
+    short = asked(name, "--steps", steps)
+    assert from_json(to_json(short), source="itself") == short
+    assert max(short.fit.steps, short.fine_tune.steps) == int(steps)
+
+
+def test_a_shorter_training_keeps_its_schedule_and_ranges_are_held_only_where_something_moves(asked):
+    assert asked("unet-qat", "--steps", "2000").fit.schedule == Steps(boundaries=(1000,))
+    assert asked("shipped/fast-int8", "--steps", "1250").fine_tune.schedule == Cosine(warm_up=50)
+    assert [asked("shipped/fast-int8", "--steps", steps).scheme.still for steps in ("1", "0")] == [True, False]
+
+
+def test_another_seed_is_that_of_the_first_fit_and_the_second_keeps_its_distance(asked):
+    for given, seeds in (("7", (7, 8)), ("2147483647", (2147483647, 0))):
+        recipe = asked("shipped/fast", "--seed", given)
+        assert (recipe.fit.seed, recipe.fine_tune.seed) == seeds
+    assert CliRunner().invoke(qk_train, ["unet", "--seed", "2147483648"]).exit_code == 2
+
+
+SHARED = (["--workers", "2"], ["--resume"])
+IDLE = [
+    *((["--table", "trial"], words) for words in (["--pairs", "1"], *SHARED)),
+    *((["--search", "runs/a"], words) for words in (["--pairs", "1"], *SHARED)),
+    *((["unet", "--pairs", "1"], words) for words in SHARED),
+]
+
+
+@pytest.mark.parametrize(("words", "idle"), IDLE, ids=str)
+def test_an_option_that_would_do_nothing_is_refused(words, idle):
+    refused = CliRunner().invoke(qk_train, [*words, *idle])
+    assert (refused.exit_code, len(refused.stderr.splitlines())) == (2, 1)
+    assert f"{idle[0]} cannot be" in refused.stderr
 
 
 def test_qk_export_writes_both_formats_and_says_how_they_compare(begun, tmp_path):

@@ -86,6 +86,8 @@ def test_a_photograph_is_made_smaller_and_a_file_that_is_none_refused(tmp_path):
     scene = photograph(tmp_path / "a.png")
     assert scene.shape == (3, 500, 1536)
     assert (np.diff(scene.mean((1, 2))) < 0).all()
+    Image.fromarray(np.full((40, 40), 128 << 8, np.uint16)).save(tmp_path / "grey.png")
+    assert photograph(tmp_path / "grey.png").max() == scene[0].max(), "16 bits are not cut off"
     Image.new("RGB", (30, 40)).save(tmp_path / "small.png")
     (tmp_path / "none.png").write_text("no picture")
     for name in ("none.png", "small.png", "missing.png"):

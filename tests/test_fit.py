@@ -198,7 +198,7 @@ def test_a_damaged_checkpoint_is_passed_over_and_said_so(tmp_path):
 
 def test_a_loss_that_is_no_number_stops_with_step_and_batch_and_the_last_good_weights(tmp_path):
     model = network()
-    with pytest.raises(FileError, match=r"step 5, batch \[10, 11\].*last good weights"):
+    with pytest.raises(FileError, match=r"step 5, batch \[10, 11\].*anew in another folder, with a lower rate"):
         fit(model, Noisy(poison=11), course(10), folder=tmp_path)
     assert all(np.isfinite(w).all() for w in weights(model))
     good = network()

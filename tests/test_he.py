@@ -6,6 +6,7 @@ import keras_models
 from keras_models.he import he, reads
 
 KEPT = 0.25  # of the second moment, anywhere in a U-Net of width 8: so few kernels keep it in the mean alone
+GROWN = 20  # times: pooling takes the largest. Nine depthwise kernels of twice the variance would make it 512 times
 
 
 def moments(model, x):
@@ -15,9 +16,9 @@ def moments(model, x):
     return np.array([float(np.mean(y.numpy() ** 2)) for y in made])
 
 
-def unet(**options):
+def unet(name="unet", *, width=8):
     tf_keras.utils.set_random_seed(0)
-    return keras_models.build("unet", width=8, residual=True, activation="relu", **options)[0]
+    return keras_models.build(name, width=width, residual=True, activation="relu")[0]
 
 
 @pytest.fixture(scope="module")
@@ -28,6 +29,12 @@ def x():
 def test_what_passes_through_a_relu_unet_is_as_strong_at_its_end_as_at_its_beginning(x):
     found = moments(unet(), x)
     assert found.min() > KEPT * found[0]
+
+
+@pytest.mark.parametrize("name", ["unet", "light", "lighter"])
+def test_what_passes_through_a_separable_one_grows_no_more_than_through_that_one(name, x):
+    found = moments(unet(name, width=16), x)
+    assert KEPT * found[0] < found[-1] < GROWN * found[0]
 
 
 def test_on_keras_own_scale_it_dwindles(x):

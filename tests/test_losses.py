@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from quant.losses import LOSSES, loss
+from quant.losses import LOSSES, least_side, loss
 from runtime.errors import UnknownName
 from runtime.measure import ssim as measured_ssim
 
@@ -73,6 +73,12 @@ def test_light_is_compared_as_means_over_boxes_beside_the_root():
     assert value("l1-light", y, p) == pytest.approx(np.abs(y - p).mean() + off.mean(), abs=ROUNDING)
     shares = off / (boxes[0] + 0.05)
     assert value("l1-level", y, p) == pytest.approx(np.abs(y - p).mean() + shares.mean(), abs=ROUNDING)
+
+
+def test_a_root_below_zero_is_that_of_light_that_is_missing():
+    y = np.full((1, 16, 16, 1), 0.5, np.float32)
+    assert value("l1-light", y, -y) == pytest.approx(1 + 2 * 0.25, abs=ROUNDING)
+    assert value("l1-level", y, -y) == pytest.approx(1 + 2 * 0.25 / (0.25 + 0.05), abs=ROUNDING)
 
 
 def test_a_dim_surface_a_tenth_too_dark_counts_as_half_a_bright_one_that_is():
@@ -201,10 +207,14 @@ def test_shapes_that_would_be_broadcast_are_refused(name):
         value(name, picture(1, 32, 32, 1), picture(1, 32, 32, 3))
 
 
-@pytest.mark.parametrize("name", ["ssim", "ms-ssim-l1"])
-def test_a_patch_that_holds_no_window_is_refused(name):
-    with pytest.raises(ValueError, match="11 x 11"):
-        value(name, picture(1, 10, 32, 1), picture(1, 10, 32, 1))
+@pytest.mark.parametrize("name", LOSSES)
+def test_a_patch_in_which_there_is_nothing_to_compare_is_refused_and_the_least_one_is_not(name):
+    side = least_side(name)
+    y, p = pair(1, side, 32, 1)
+    assert value(name, y, p) > 0
+    if side > 1:
+        with pytest.raises(ValueError, match=f"{side} x {side}"):
+            value(name, y[:, 1:], p[:, 1:])
 
 
 def test_an_unknown_loss_is_named_with_the_likeliest():

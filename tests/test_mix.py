@@ -1,16 +1,18 @@
 """From a finished float run and a budget to a run of mixed bits."""
 
 import csv
+from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from click.testing import CliRunner
-from test_train import ONNX, recipe
+from test_train import FEW, ONNX, recipe
 
 from quant import learn, mix, mixed
 from quant.budget import Budget
 from quant.cli import main
-from quant.recipe import Model
+from quant.recipe import Export, Model, from_json, to_json
 from quant.run import claim, recipe_of
 from quant.scheme import Ptq
 from quant.train import train
@@ -70,6 +72,7 @@ def test_what_cannot_be_is_said_in_a_line(run, few, tmp_path):
         ([tmp_path, "--max-drop", "1"], "finished run of a float recipe"),
         ([run, "--max-size", "2kB"], "--max-size cannot be 2000: use "),
         ([run, "--max-drop", "1", "--steps", "3"], "all else is as the run has it"),
+        ([run, "--max-drop", "1", "--steps", "0"], "all else is as the run has it"),
         ([run, "unet", "--max-drop", "1"], "--search"),
     ):
         done, lines = search(*words)
@@ -77,6 +80,22 @@ def test_what_cannot_be_is_said_in_a_line(run, few, tmp_path):
         assert told in lines[0], lines
     done = CliRunner().invoke(main, ["unet", "--max-drop", "1"])
     assert "it with --search" in done.output
+
+
+def test_the_run_of_what_is_found_trains_nothing_whatever_its_float_run_trained(tmp_path, monkeypatch):
+    w4 = Export(format="onnx", bits=4)
+    claim(tmp_path / "whole", recipe(name="whole", fine_tune=replace(FEW, mixed_precision=True), exports=(*ONNX, w4)))
+    seen = []
+    monkeypatch.setattr(mix, "_Run", lambda *args, **options: SimpleNamespace(kernels={}))
+    monkeypatch.setattr(mix, "_found", lambda run, budget: SimpleNamespace(bits_of={"picture_conv": 4}))
+    monkeypatch.setattr(mix, "_along", lambda run, found: found)
+    monkeypatch.setattr(mix, "train", lambda recipe, **options: seen.append(recipe))
+    monkeypatch.setattr(mix, "write_front", lambda *args, **options: None)
+    mix.mixed(tmp_path / "whole", out=tmp_path / "small", budget=Budget(max_drop=1.0))
+    (small,) = seen
+    assert from_json(to_json(small), source="itself") == small
+    assert (small.fit.steps, small.fine_tune.steps, small.exports) == (0, 0, ONNX)
+    assert small.scheme == Ptq(weights="mse", bits_of={"picture_conv": 4})
 
 
 def test_a_run_that_is_not_float_is_refused(tmp_path):

@@ -19,7 +19,8 @@ from quant.apart import apart
 from quant.calibrate import Ranges, calibrated
 from quant.kernel_grids import kernel_grid
 from quant.observe import Percentile
-from quant.ptq import activation_grid, ptq, quantized
+from quant.ptq import ptq, quantized
+from quant.rounding import activation_grid
 from runtime.errors import BadGrid, BadOption, UnknownName
 
 K = tf_keras.layers

@@ -214,6 +214,13 @@ BAD = {
         "rising",
     ),
     "all warm-up": (SMALL + 'schedule = {kind = "cosine", warm_up = 10}', "fit.schedule.warm_up", "less than"),
+    "adamw without decay": (SMALL + 'optimizer = "adamw"', "fit.optimizer", "'adam'"),
+    "a seed of held-out pairs": (SMALL + "seed = 2_147_483_648", "fit.seed", "from 0 to 2147483647"),
+    "weights that training moves": (
+        SMALL + '[scheme]\nkind = "ptq"\nweights = "mse"\n[fine_tune]\nsteps = 1\n',
+        "fine_tune.steps",
+        "minmax weights",
+    ),
     "decay without adamw": (SMALL + "weight_decay = 0.1", "fit.weight_decay", "adamw"),
     "dice of pictures": (SMALL + 'loss = "dice"', "fit.loss", "shapes"),
     "depth of pictures": (SMALL + '[fine_tune]\nsteps = 1\nloss = "depth"\n', "fine_tune.loss", "nyu or rooms"),
@@ -322,6 +329,26 @@ def test_a_cosine_climbs_then_falls_half_a_wave_to_its_last_share():
     assert rates[54] == pytest.approx((1 + 0.1) / 2)
     assert rates[104] == pytest.approx(0.1)
     assert all(later < sooner for sooner, later in itertools.pairwise(rates[4:]))
+
+
+def test_fewer_steps_are_the_same_schedule_in_small():
+    fit = Fit(steps=100, schedule=Steps(boundaries=(5, 50, 55), factor=0.5))
+    assert fit.shortened(100) == fit.shortened(200) == fit
+    assert fit.shortened(40) == Fit(steps=40, schedule=Steps(boundaries=(2, 20, 22), factor=0.5))
+    assert fit.shortened(10).schedule == Steps(boundaries=(5,), factor=0.5), "two in one step are one, none is at 0"
+    assert fit.shortened(1).schedule == Constant()
+    assert fit.shortened(0) == replace(fit, steps=0)
+    cosine = Fit(steps=100, schedule=Cosine(warm_up=20, last=0.1))
+    assert cosine.shortened(10) == Fit(steps=10, schedule=Cosine(warm_up=2, last=0.1))
+    assert cosine.shortened(1).schedule == Cosine(warm_up=0, last=0.1)
+
+
+@pytest.mark.parametrize("most", [1, 7, 2000])
+@pytest.mark.parametrize("name", [*names(), *tables()["shipped"]])
+def test_a_shortened_fit_is_one_that_a_recipe_may_have(name, most):
+    recipe = read(name)
+    short = replace(recipe, fit=recipe.fit.shortened(most), fine_tune=recipe.fine_tune.shortened(most))
+    assert from_json(to_json(short), source="itself") == short
 
 
 def test_a_recipe_is_read_without_tensorflow():

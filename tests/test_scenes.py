@@ -82,6 +82,22 @@ def test_grey_photographs_and_those_with_transparency_are_pictures_too(tmp_path)
     assert np.ptp(grey) == 0
 
 
+@pytest.mark.parametrize("kind", [np.uint16, np.int32])
+def test_grey_of_16_bits_is_as_light_as_the_same_grey_of_8(kind, tmp_path):
+    levels = np.arange(20 * 20).reshape(20, 20) // 2
+    Image.fromarray(levels.astype(np.uint8)).save(tmp_path / "a.tif")
+    grey = Photographs(tmp_path)(rng(), 8)
+    Image.fromarray((levels * 256 + 200).astype(kind)).save(tmp_path / "a.tif")
+    assert np.array_equal(Photographs(tmp_path)(rng(), 8), grey)
+
+
+@pytest.mark.parametrize(("kind", "words"), [(np.float32, "no whole numbers"), (np.int32, "not of 16 bits")])
+def test_levels_of_which_none_is_known_to_be_white_are_no_photograph(kind, words, tmp_path):
+    Image.fromarray(np.full((20, 20), 70_000, kind)).save(tmp_path / "a.tif")
+    with pytest.raises(UnreadableFile, match=words):
+        Photographs(tmp_path)(rng(), 8)
+
+
 @pytest.mark.parametrize("name", raw_files.BAYER)
 def test_a_raw_file_binned_is_grey_where_its_scene_is(name, tmp_path):
     light_of_grey = tuple(0.4 * neutral for neutral in raw_files.NEUTRAL)

@@ -14,10 +14,10 @@ from quant import frames, nyu, sid
 from quant.data import Nyu, Rooms, Shapes, Sid, Synthetic
 from quant.noise import LEVELS, calibrated
 from quant.pairs import AnyCamera, Pairs
+from quant.recipe import Seed
 from quant.shards import Shards
 from quant.sources import HELD_OUT, meant, require_suits, source
 from quant.synthetic import pairs
-from quant.tables import Whole
 from runtime.errors import BadOption, BadSize, UnreadableFile
 from runtime.pack import GRIDS
 
@@ -201,10 +201,25 @@ def test_of_a_folder_every_fifth_file_is_kept_apart_for_held_out_pairs(tmp_path)
     assert not levels(learnt) & levels(held)
 
 
+def test_a_raw_file_and_all_photographs_of_its_shot_are_held_out_together(tmp_path):
+    photographs(tmp_path, 7)
+    (tmp_path / "0.png").rename(tmp_path / "0.bmp")
+    for name in ("0.jpg", "2.dng", "3.dng", "8.dng"):
+        (tmp_path / name).write_bytes(b"never opened")
+    data = Synthetic(leaves=False, photographs=str(tmp_path), raw_files=str(tmp_path))
+    learnt, held = (
+        [path.name for scene in pairs(data, UNET, seed=0, size=16, held=held).scenes for path in scene.files]
+        for held in (False, True)
+    )
+    # Of the photographs the first and the sixth file are kept apart, of the RAW files the first.
+    assert held == ["0.bmp", "0.jpg", "2.png", "4.png", "2.dng"]
+    assert learnt == ["1.png", "3.png", "5.png", "6.png", "3.dng", "8.dng"]
+
+
 def test_a_folder_of_one_file_cannot_be_measured_on(tmp_path):
     data = Synthetic(photographs=str(photographs(tmp_path / "photos", 1)))
     for part in ("train", "held"):
-        with pytest.raises(UnreadableFile, match="holds one file of photographs"):
+        with pytest.raises(UnreadableFile, match="holds too few photographs"):
             source(data, UNET, seed=0, size=16, part=part)
     photographs(tmp_path / "photos", 2)
     assert len(pairs(data, UNET, seed=0, size=16, held=True).scenes) == 2  # leaves, and the folder
@@ -394,5 +409,5 @@ def test_a_list_of_ratios_beyond_the_networks_is_refused(night):
 
 
 def test_the_seed_of_held_out_pairs_is_no_seed_of_a_recipe():
-    (limits,) = Whole.__metadata__
+    (limits,) = Seed.__metadata__
     assert limits.high < HELD_OUT

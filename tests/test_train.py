@@ -30,7 +30,7 @@ from quant.recipe import (
 from quant.run import finished
 from quant.train import train
 from quant.watch import Watch
-from runtime.errors import BadOption, FileError, UnknownName, UnreadableFile
+from runtime.errors import BadOption, FileError, UnknownName, UnreadableFile, WrongNetwork
 
 FEW = Fit(steps=3, batch=2, size=32, checkpoint_every=2, validate_every=2)
 SCHEMES = {
@@ -150,6 +150,20 @@ def test_another_scheme_begins_with_the_weights_of_a_finished_run(before):
     assert runtime.open(before / "warm/small.onnx").contract.trained_on.endswith(", 3 + 2 steps"), "those before count"
 
 
+def test_weights_for_other_numbers_are_not_taken_as_they_are_and_do_not_teach(before):
+    root, srgb = (Synthetic(ratio=(50.0, 100.0), output=output) for output in ("camera-root", "srgb"))
+    still, maps = replace(FEW, steps=0), ("down1_act2",)
+    taught = Distill(teacher="before", teacher_maps=maps, student_maps=maps)
+    for changes, words in (
+        ({"warm_start": "before", "fit": still, "data": root}, "the range 'black-to-white': take weights for 'root'"),
+        ({"warm_start": "before", "fit": still, "data": srgb}, "the output 'camera-linear': take weights for 'srgb'"),
+        ({"distill": taught, "data": root}, "the range 'black-to-white': take weights for 'root'"),
+    ):
+        with pytest.raises(WrongNetwork, match=words):
+            train(recipe(**changes), out=before / "other")
+    assert not (before / "other").exists()
+
+
 def test_a_model_that_ships_is_trained_on_from_the_weights_that_ship(tmp_path):
     shipped = read("shipped/small")
     few = replace(shipped.fine_tune, steps=1, batch=1, size=16, validate_every=1)
@@ -203,6 +217,8 @@ def test_what_cannot_be_trained_is_said_before_hours_are_spent(tmp_path):
         ({"data": Sid(camera="Fuji")}, "x-trans"),
         ({"data": Sid()}, "--data"),
         ({"data": Synthetic(ratio=(1.0, 900.0))}, "up to 300"),
+        ({"fit": replace(FEW, loss="ssim", size=4)}, "fit.size cannot be 4: use 6 or more: ssim compares 11 x 11"),
+        ({"fine_tune": replace(FEW, loss="ms-ssim-l1", size=4)}, "fine_tune.size cannot be 4: use 6 or more"),
         ({"warm_start": "nowhere"}, "is no finished run: train 'nowhere' first"),
     ):
         with pytest.raises((BadOption, UnreadableFile), match=words):

@@ -153,11 +153,17 @@ def test_missing_empty_folders_and_pipes_are_refused_at_once(tmp_path):
 def test_what_is_no_raw_file_is_refused(decoder, tmp_path):
     (tmp_path / "a.txt").write_text("a text\n" * 100)
     (tmp_path / "noise.dng").write_bytes(np.random.default_rng(0).bytes(5000))
-    Image.new("RGB", (64, 64)).save(tmp_path / "a.jpg")
     Image.new("RGB", (64, 64)).save(tmp_path / "a.tiff")
-    for name in ("a.txt", "noise.dng", "a.jpg", "a.tiff"):
+    for name in ("a.txt", "noise.dng", "a.tiff"):
         with pytest.raises(UnreadableFile, match="is no RAW file"):
             decoder.read(tmp_path / name)
+
+
+@pytest.mark.parametrize(("end", "kind"), [("jpg", "a JPEG"), ("png", "a PNG"), ("gif", "a GIF"), ("webp", "a WebP")])
+def test_a_picture_developed_already_is_called_one(decoder, tmp_path, end, kind):
+    Image.new("RGB", (64, 64)).save(tmp_path / f"a.{end}")
+    with pytest.raises(UnreadableFile, match=f"is {kind}, a picture developed already: name the RAW file"):
+        decoder.read(tmp_path / f"a.{end}")
 
 
 @pytest.mark.parametrize("write", [dng, arw, raf])

@@ -92,12 +92,5 @@ def test_a_name_that_no_model_has_is_answered_with_those_there_are():
     assert (done.exit_code, done.stderr.strip()[-39:]) == (1, "a model file, or one of fast, balanced, small"[-39:])
 
 
-def test_a_picture_in_place_of_a_raw_file_is_called_one(tmp_path):
-    Image.new("RGB", (40, 40)).save(tmp_path / "a.png")
-    done = enhance(tmp_path / "a.png", "-o", tmp_path / "out")
-    assert done.exit_code == 1
-    assert "is a PNG, a picture developed already: name the RAW file it was made of" in done.stdout
-
-
 def test_the_version_is_that_of_the_distribution():
     assert CliRunner().invoke(main, ["--version"]).stdout.strip() == f"qk-run, version {version('qk-unet')}"

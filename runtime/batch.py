@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
+from runtime.account import result
 from runtime.decode import Decoder
 from runtime.enhancing import Enhancer
 from runtime.errors import BadOption, Error, FileError, UnreadableFile
@@ -149,7 +150,7 @@ class _Batch:
             self.ledger.note(begun.key, item.output)
         except (Error, MemoryError) as error:
             return _failed(item, error)
-        return self.enhancer.result(item.input, item.output, job)
+        return result(item.input, item.output, job, self.enhancer.session)
 
     def _key(self, path: Path) -> str:
         sha = hashlib.sha256()

@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -16,12 +15,13 @@ from typing import Any
 import numpy as np
 
 from runtime import develop, exif, pack, picture
+from runtime.account import description, result, software
 from runtime.afford import Need, afford
 from runtime.canvas import Take, band, streaming, whole
 from runtime.decode import Decoder
 from runtime.errors import BadOption
 from runtime.inputs import spare
-from runtime.job import SWEEP, Job, Result, Wish, windows_of
+from runtime.job import SWEEP, Job, Result, Wish
 from runtime.memory import cores, resident
 from runtime.ratio import Ratio, choose, sweep
 from runtime.raw import Raw
@@ -192,8 +192,8 @@ class Enhancer:
     def save(self, job: Job, path: str | Path) -> None:
         """Write the picture, with what the file said of how it was taken and how it was made."""
         start = time.perf_counter()
-        words = self.description(job)
-        block = exif.write(job.raw.about, software=f"qk-unet {_version()}", description=words)
+        words = description(job, self.session, strength=self.wish.strength)
+        block = exif.write(job.raw.about, software=software(), description=words)
         if job.streams:
             self._save_streamed(job, path, exif=block)
             job.seconds["encode"] = time.perf_counter() - start - sum(job.seconds[stage] for stage in MADE)
@@ -218,35 +218,6 @@ class Enhancer:
             streaming(job, self._fill(job), write, contract=self.contract) as take,
         ):
             self._stream(job, take)
-
-    def description(self, job: Job) -> str:
-        """How the picture was made, in one line of ASCII."""
-        contract, ran = self.contract, self.session.ran
-        return (
-            f"qk-unet {_version()}: {contract.network} {contract.bits} {self.session.digest[:12]}, "
-            f"ratio {job.ratio.value:.4g} ({job.ratio.why}), strength {self.wish.strength:g}, "
-            f"{ran.engine} {ran.provider}"
-        )
-
-    def result(self, path: str | Path, output: str | Path, job: Job) -> Result:
-        """What is said of a frame that is done."""
-        ran, plan = self.session.ran, job.plan
-        made = job.raw.mosaic if job.streams else job.pixels
-        return Result(
-            input=str(path),
-            output=str(output),
-            ratio=round(job.ratio.value, 4),
-            why=job.ratio.why,
-            height=None if made is None else made.shape[0],
-            width=None if made is None else made.shape[1],
-            windows=windows_of(plan),
-            bits=self.contract.bits,
-            peak=job.peak,
-            engine=ran.engine,
-            provider=ran.provider,
-            model=self.session.digest,
-            seconds={key: round(value, 4) for key, value in job.seconds.items()},
-        )
 
 
 def enhance(
@@ -274,7 +245,7 @@ def enhance(
     job = enhancer.prepare(raw, path=path, folder=out.parent, at_once=True)
     enhancer.infer(job)
     enhancer.save(job, out)
-    done = enhancer.result(path, out, job)
+    done = result(path, out, job, session)
     return replace(done, seconds={"decode": round(decoded, 4), **done.seconds})
 
 
@@ -290,10 +261,3 @@ def _visible(made: Array, top: int, left: int, shape: tuple[int, ...]) -> tuple[
     rows = slice(max(-top, 0), max(min(made.shape[1], height - top), 0))
     columns = slice(max(-left, 0), max(min(made.shape[2], width - left), 0))
     return made[:, rows, columns], max(top, 0), max(left, 0)
-
-
-def _version() -> str:
-    try:
-        return importlib.metadata.version("qk-unet")
-    except importlib.metadata.PackageNotFoundError:  # run from a folder
-        return "unknown"

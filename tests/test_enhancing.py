@@ -9,7 +9,7 @@ from raw_files import ABOUT, BAYER, X_TRANS, dng, scene
 from tiny_model import tiny
 
 import runtime
-from runtime import develop
+from runtime import account, develop
 from runtime.canvas import band
 from runtime.decode import read
 from runtime.enhancing import Enhancer
@@ -152,7 +152,7 @@ def test_a_picture_that_is_written_while_it_is_made_is_the_same_file(kind, turn,
         assert set(job.seconds) == {"pack", "infer", "develop", "encode"}
         assert min(job.seconds.values()) >= 0
         size = (353, 500) if turn == 1 else (500, 353)
-        result = enhancer.result("a.dng", files[-1], job)
+        result = account.result("a.dng", files[-1], job, session)
         assert (result.height, result.width) == size
     assert files[0].read_bytes() == files[1].read_bytes()
 

@@ -18,7 +18,7 @@ import numpy as np
 
 from runtime.contract import Contract
 from runtime.errors import SetupError
-from runtime.library import need
+from runtime.library import engine
 from runtime.memory import peak_of
 from runtime.session import Session
 from runtime.session import open as open_model
@@ -76,10 +76,9 @@ def nearest(contract: Contract, side: int) -> int:
 
 def loaded(model: str | Path, *, provider: str = "auto", threads: int | None = None) -> tuple[Session, float]:
     """A model opened, and the seconds that took; its engine's library was loaded before."""
-    engine = ENGINES.get(located(model, provider=provider).suffix)
-    if engine:
-        # The first model of an engine would pay for what every other one finds loaded.
-        need(f"{engine}.interpreter" if engine == "ai_edge_litert" else engine, library=engine, extra=_extra(engine))
+    library = ENGINES.get(located(model, provider=provider).suffix)
+    if library:
+        engine(library)  # its first model would pay for what every other one finds loaded
     begin = time.perf_counter()
     session = open_model(model, provider=provider, threads=threads)
     return session, time.perf_counter() - begin
@@ -148,7 +147,3 @@ def _held(process: int) -> int:
         return int(Path(f"/proc/{process}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
     except (OSError, IndexError, ValueError):
         return 0
-
-
-def _extra(engine: str) -> str:
-    return "litert" if engine == "ai_edge_litert" else "cpu"

@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from runtime import tflite
-from runtime.library import need
+from runtime.library import engine
 from runtime.litert import LiteRT
 from runtime.onnx_file import look
 from runtime.ort import PROVIDERS, OnnxRuntime
@@ -126,7 +126,7 @@ def _share(work: Iterable[tuple[int, bool]]) -> float | None:
 
 def _profiled(backend: OnnxRuntime, path: Path) -> list[Kernel]:
     """What a session on the same providers runs, with kernels kept in the form in which their shape is told."""
-    library = need("onnxruntime", library="onnxruntime", extra="cpu")
+    library = engine("onnxruntime")
     contract, took = backend.contract, backend.session.get_providers()
     options = backend.session.get_provider_options()
     side = -(-SIDE // contract.multiple) * contract.multiple

@@ -89,7 +89,8 @@ def test_a_model_that_ships_shows_its_card_and_a_file_shows_none(tmp_path):
 
 def test_a_name_that_no_model_has_is_answered_with_those_there_are():
     done = CliRunner().invoke(main, ["info", "fst"])
-    assert (done.exit_code, done.stderr.strip()[-39:]) == (1, "a model file, or one of fast, balanced, small"[-39:])
+    assert done.exit_code == 1
+    assert done.stderr.strip().endswith("a model file, or one of fast, balanced, small")
 
 
 def test_the_version_is_that_of_the_distribution():

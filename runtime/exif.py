@@ -13,8 +13,9 @@ from runtime.raw import About
 
 __all__ = ["LONGEST", "about", "header", "read", "write"]
 
-MAKE, MODEL, ORIENTATION, SOFTWARE, DESCRIPTION = 271, 272, 274, 305, 270
-EXPOSURE, APERTURE, FOCAL_LENGTH, VERSION, TAKEN, DIGITIZED, LENS = 33434, 33437, 37386, 36864, 36867, 36868, 42036
+MAKE, MODEL, ORIENTATION, SOFTWARE, DESCRIPTION, ARTIST, COPYRIGHT = 271, 272, 274, 305, 270, 315, 33432
+EXPOSURE, APERTURE, FOCAL_LENGTH, VERSION, LENS = 33434, 33437, 37386, 36864, 42036
+TAKEN, DIGITIZED, FRACTION = 36867, 36868, 37521
 ISO, SENSITIVITY_TYPE, ISO_SPEED, ISO_TAGS = 34855, 34864, 34867, (34867, 34866, 34865)
 ISO_IS_LONGER = 65535  # what the 16-bit tag says of a larger number: look into the 32-bit ones
 BYTES, ASCII, SHORT, LONG, RATIONAL, UNDEFINED = 1, 2, 3, 4, 5, 7
@@ -101,6 +102,7 @@ def about(tiff: Tiff) -> About:
     every: Directory = {**first, **tiff.exif}  # some cameras put the exposure into the first directory
     turn = _number(first.get(ORIENTATION))
     taken = _text(every.get(TAKEN)) or _text(every.get(DIGITIZED)) or ""
+    fraction = _text(every.get(FRACTION)) or ""
     return About(
         make=_text(first.get(MAKE)),
         model=_text(first.get(MODEL)),
@@ -110,6 +112,9 @@ def about(tiff: Tiff) -> About:
         aperture=_number(every.get(APERTURE)),
         focal_length=_number(every.get(FOCAL_LENGTH)),
         taken=taken if re.fullmatch(r"[1-9]\d{3}:\d\d:\d\d \d\d:\d\d:\d\d", taken) else None,
+        fraction=fraction if re.fullmatch(r"[0-9]{1,9}", fraction) else None,
+        artist=_text(first.get(ARTIST)),
+        copyright=_text(first.get(COPYRIGHT)),
         gps={tag: value for tag, value in tiff.gps.items() if _gps(tag, value)},
         orientation=int(turn) if turn is not None and turn in range(1, 9) else 1,
     )
@@ -167,8 +172,10 @@ def write(about: About, *, software: str, description: str | None = None) -> byt
     first: dict[int, tuple[int, Value]] = {ORIENTATION: (SHORT, (1,))}
     photo: dict[int, tuple[int, Value]] = {VERSION: (UNDEFINED, b"0232")}
     texts = {DESCRIPTION: description, MAKE: about.make, MODEL: about.model, SOFTWARE: software}
+    texts |= {ARTIST: about.artist, COPYRIGHT: about.copyright}
     first.update({tag: (ASCII, clean) for tag, text in texts.items() if (clean := _text(text))})
-    photo.update({tag: (ASCII, text) for tag, text in ((LENS, about.lens), (TAKEN, about.taken)) if text})
+    texts = {LENS: about.lens, TAKEN: about.taken, FRACTION: about.fraction}
+    photo.update({tag: (ASCII, text) for tag, text in texts.items() if text})
     numbers = {EXPOSURE: about.exposure, APERTURE: about.aperture, FOCAL_LENGTH: about.focal_length}
     photo.update({tag: (RATIONAL, (pair,)) for tag, number in numbers.items() if (pair := _rational(number))})
     if (iso := _rational(about.iso)) and (whole := round(iso[0] / iso[1])):

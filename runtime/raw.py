@@ -27,6 +27,9 @@ class About:
     aperture: float | None = None
     focal_length: float | None = None  # millimetres
     taken: str | None = None  # EXIF's DateTimeOriginal, "2026:11:21 08:00:00"
+    fraction: str | None = None  # of its second, the digits behind the point: what tells the frames of a burst apart
+    artist: str | None = None
+    copyright: str | None = None
     gps: dict[int, Any] = field(default_factory=dict)  # tag -> value of EXIF's GPS directory
     orientation: int = 1  # EXIF's, 1 to 8
 

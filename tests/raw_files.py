@@ -34,6 +34,9 @@ ABOUT = About(
     aperture=2.0,
     focal_length=35.0,
     taken="2026:01:02 03:04:05",
+    fraction="07",
+    artist="Åsa",
+    copyright="2026 Åsa",
     gps={0: b"\2\3\0\0", 1: "N", 2: ((52, 1), (31, 1), (1234, 100))},
     orientation=6,
 )
@@ -115,7 +118,9 @@ def arw(path, mosaic, *, black=512, white=16383, gains=(2400, 1024, 1024, 1800),
 
 def _tiff(path, pixels, tags, about, photometric):
     """A TIFF with these tags, what it says of how it was taken hung behind the pixels."""
-    first = [(271, 2, 0, about.make), (272, 2, 0, about.model), (274, 3, 1, about.orientation)]
+    texts = {271: about.make, 272: about.model, 315: about.artist, 33432: about.copyright}
+    first = [(tag, 2, 0, text.encode()) for tag, text in texts.items() if text]
+    first += [(274, 3, 1, about.orientation)]
     pointers = [(tag - 1, 4, 1, 0) for tag in POINTERS]  # tifffile keeps these tags for itself: renamed below
     extratags = [(*tag, True) for tag in [*first, *tags, *pointers]]
     with Path(path).open("wb") as file:
@@ -136,7 +141,8 @@ def _tiff(path, pixels, tags, about, photometric):
 def _photo(about):
     numbers = {33434: about.exposure, 33437: about.aperture, 37386: about.focal_length}
     entries = [(tag, 5, struct.pack("<2I", *_pairs([number]))) for tag, number in numbers.items() if number is not None]
-    entries += [(tag, 2, text.encode() + b"\0") for tag, text in ((36867, about.taken), (42036, about.lens)) if text]
+    texts = {36867: about.taken, 37521: about.fraction, 42036: about.lens}
+    entries += [(tag, 2, text.encode() + b"\0") for tag, text in texts.items() if text]
     return entries + ([(34855, 3, struct.pack("<H", int(about.iso)))] if about.iso is not None else [])
 
 

@@ -36,12 +36,12 @@ def test_what_a_file_says_is_read(write, folder):
 def test_a_fuji_file_speaks_through_its_picture(folder):
     raf(folder / "a.raf", scene(60, 60))
     about = exif.read(folder / "a.raf")
-    wanted = replace(ABOUT, make="FUJIFILM", model="X-T2", aperture=None, focal_length=None, gps={})
-    assert about == wanted
+    silent = dict.fromkeys(("aperture", "focal_length", "fraction", "artist", "copyright"))
+    assert about == replace(ABOUT, make="FUJIFILM", model="X-T2", gps={}, **silent)
 
 
 def test_what_a_file_does_not_say_is_none(folder):
-    silent = replace(ABOUT, lens=None, exposure=None, iso=None, aperture=None, focal_length=None, taken=None, gps={})
+    silent = About(make=ABOUT.make, model=ABOUT.model, orientation=ABOUT.orientation)
     dng(folder / "a", scene(40, 60), about=silent)
     assert exif.read(folder / "a") == silent
 
@@ -132,6 +132,9 @@ abouts = st.builds(
     aperture=st.none() | positive,
     focal_length=st.none() | positive,
     taken=st.none() | st.just("2026:01:02 03:04:05"),
+    fraction=st.none() | st.text("0123456789", min_size=1, max_size=9),
+    artist=st.none() | words,
+    copyright=st.none() | words,
     gps=st.dictionaries(st.integers(0, 31), places, max_size=6),
     orientation=st.integers(1, 8),
 )
@@ -176,8 +179,9 @@ def test_others_understand_what_is_written():
     read = Image.Exif()
     read.load(exif.write(ABOUT, software="qk-unet", description="ratio 100"))
     assert (read[270], read[271], read[274], read[305]) == ("ratio 100", "Maker", 1, "qk-unet")
+    assert [read[tag].encode("latin-1").decode() for tag in (315, 33432)] == ["Åsa", "2026 Åsa"]
     photo = read.get_ifd(34665)
-    assert (float(photo[33434]), photo[34855], photo[42036]) == (0.04, 6400, "35mm f/2")
+    assert (float(photo[33434]), photo[34855], photo[37521], photo[42036]) == (0.04, 6400, "07", "35mm f/2")
     assert read.get_ifd(34853)[2] == (52.0, 31.0, 12.34)
 
 
@@ -186,9 +190,9 @@ def test_others_understand_what_is_written():
     st.sampled_from([b"", *ifd.MAGIC, b"\xff\xd8\xff\xe1", b"FUJIFILMCCD-RAW " + bytes(68)]), st.binary(max_size=600)
 )
 def test_random_bytes_never_raise_and_never_take_long(folder, start, data):
-    begun = time.monotonic()
+    begun = time.process_time()
     assert isinstance(read_bytes(start + data, folder), About)
-    assert time.monotonic() - begun < LONG_ENOUGH
+    assert time.process_time() - begun < LONG_ENOUGH
 
 
 @settings(max_examples=150, deadline=None)
@@ -199,9 +203,9 @@ def test_damaged_and_truncated_files_never_raise(folder, data):
     for at, value in data.draw(st.lists(st.tuples(st.integers(0, 600), st.integers(0, 255)), max_size=8)):
         if at < len(damaged):
             damaged[at] = value
-    begun = time.monotonic()
+    begun = time.process_time()
     assert isinstance(read_bytes(bytes(damaged), folder), About)
-    assert time.monotonic() - begun < LONG_ENOUGH
+    assert time.process_time() - begun < LONG_ENOUGH
 
 
 def _example(folder):

@@ -109,7 +109,8 @@ def doctor(as_json: bool) -> None:
     Runtime lists, which may round otherwise or not start. Exit code 3 if no engine is installed, or one cannot be
     loaded or fails on the CPU.
     """
-    from runtime.doctor import SELF_TESTS, engines, machine, notes, self_test, starts
+    from runtime.doctor import engines, machine, notes, self_test, starts
+    from runtime.selftest import SELF_TESTS
 
     here, found, gpus = machine(), engines(), starts()
     said = [f"{gpu.problem}: {gpu.remedy}" for gpu in gpus if not gpu.starts]

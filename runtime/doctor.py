@@ -1,14 +1,11 @@
 """What this machine has to run a model with, whether it computes what it should, and the line that mends what it lacks.
 
-The self-test is a tiny int8 network that lies beside this file as `selftest.onnx` and `selftest.tflite`. Whole numbers
-have no rounding to differ in: on every machine and with any number of threads the SHA-256 of the output's levels is the
-stored one. Where it is not, the engine's integer kernels are not those the models were proved with. GPUs may round
-otherwise: of them is told whether they start, and whether their integers are the same.
+Engines run the self-test, whose integers are the same on every machine. GPUs may round otherwise: of them is told
+whether they start, and whether their integers are the same.
 """
 
 from __future__ import annotations
 
-import hashlib
 import importlib.metadata
 import json
 import platform
@@ -22,11 +19,9 @@ from typing import Any
 from runtime.errors import Error, MissingLibrary, SetupError, UnknownName
 from runtime.library import engine as load
 from runtime.memory import available, cores, total
+from runtime.selftest import FOLDER, SELF_TESTS, digest, expected, picture
 
 __all__ = [
-    "DIGESTS",
-    "SELF_TESTS",
-    "STEP",
     "Engine",
     "Machine",
     "SelfTest",
@@ -39,11 +34,6 @@ __all__ = [
     "starts",
 ]
 
-SELF_TESTS = {"onnxruntime": "selftest.onnx", "ai_edge_litert": "selftest.tflite"}
-DIGESTS = "selftest.json"
-SIDE = 64  # pixels of the self-test's input
-STEP = 0.1  # of the grid its output lies on, from -128 to 127 steps
-FOLDER = Path(__file__).parent
 LIBRARIES = {"cuda": "CUDA and cuDNN", "tensorrt": "TensorRT, CUDA and cuDNN"}  # which a GPU provider loads
 JETPACK = {"32": "4", "35": "5", "36": "6", "38": "7"}  # by the release of Jetson Linux
 ROOT = Path("/")
@@ -152,11 +142,11 @@ def starts() -> list[Start]:
 def _start(provider: str) -> Start:
     path = FOLDER / SELF_TESTS["onnxruntime"]
     try:
-        digest = computed("onnxruntime", path, threads=1, provider=provider)
+        found = computed("onnxruntime", path, threads=1, provider=provider)
     except Exception as error:  # what a driver raises shares no base but this one
         remedy = f"install the {LIBRARIES[provider]} that this onnxruntime-gpu was built for"
         return Start(provider, False, False, f"{provider} is listed and does not start ({_words(error)})", remedy)
-    return Start(provider, True, digest == _expected(path))
+    return Start(provider, True, found == expected(path))
 
 
 def self_test(engine: str, *, folder: Path = FOLDER) -> SelfTest:
@@ -166,19 +156,19 @@ def self_test(engine: str, *, folder: Path = FOLDER) -> SelfTest:
     """
     if engine not in SELF_TESTS:
         raise UnknownName("engine", engine, SELF_TESTS)
-    path, digest, begin = folder / SELF_TESTS[engine], "", time.perf_counter()
-    expected, problem = _expected(path), None
+    path, found, begin = folder / SELF_TESTS[engine], "", time.perf_counter()
+    wanted, problem = expected(path), None
     try:
         for threads in (1, 2):
-            digest = computed(engine, path, threads=threads)
-            if digest != expected:
+            found = computed(engine, path, threads=threads)
+            if found != wanted:
                 problem = f"with {threads} threads its integers are others"
                 break
     except MissingLibrary:
         raise
     except Error as error:
-        digest, problem = "", str(error)
-    return SelfTest(engine, problem is None, digest, expected, 1e3 * (time.perf_counter() - begin), problem)
+        found, problem = "", str(error)
+    return SelfTest(engine, problem is None, found, wanted, 1e3 * (time.perf_counter() - begin), problem)
 
 
 def computed(engine: str, path: Path, *, threads: int, provider: str = "cpu") -> str:
@@ -188,15 +178,13 @@ def computed(engine: str, path: Path, *, threads: int, provider: str = "cpu") ->
     from runtime.litert import LiteRT
     from runtime.ort import OnnxRuntime
 
-    # Scattered without a generator, whose numbers another version could change; 7919 has no part in 256.
-    x = (np.arange(SIDE * SIDE * 4) * 7919 % 256 / 255).astype(np.float32).reshape(1, SIDE, SIDE, 4)
+    x = picture()
     if engine == "onnxruntime":
         backend, x = OnnxRuntime(path, provider=provider, threads=threads), x.transpose(0, 3, 1, 2)
         made = next(iter(backend.run(np.ascontiguousarray(x)).values())).transpose(0, 2, 3, 1)
     else:
         (made,) = LiteRT(path, threads=threads).run(x).values()
-    # Levels, since the float behind the last one differs in its last bit: ARM multiplies and adds at once.
-    return hashlib.sha256(np.rint(made / STEP).astype("<i2").tobytes()).hexdigest()
+    return digest(made)
 
 
 def _engine(name: str, providers: Callable[..., tuple[str, ...]]) -> Engine:
@@ -208,10 +196,6 @@ def _engine(name: str, providers: Callable[..., tuple[str, ...]]) -> Engine:
         return Engine(name, None, (), broken.remedy, broken.problem)
     version = next((v for pip in (name, f"{name}-gpu") if (v := _version(pip))), "of unknown version")
     return Engine(name, version, providers(library), None)
-
-
-def _expected(path: Path) -> str:
-    return str(json.loads(path.with_name(DIGESTS).read_text())[path.name])
 
 
 def _words(error: Exception) -> str:

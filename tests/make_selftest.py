@@ -18,11 +18,11 @@ from export.write import write
 from keras_models.counting import peak_activations
 from keras_models.geometry import sight
 from keras_models.layers import DepthToSpace
-from runtime.doctor import DIGESTS, SELF_TESTS, STEP, computed
+from runtime.doctor import computed
+from runtime.selftest import DIGESTS, SELF_TESTS, SIDE, STEP
 
 K = tf_keras.layers
 SEED = 20180401
-SIDE = 64
 
 
 def network():

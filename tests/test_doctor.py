@@ -11,11 +11,11 @@ from make_selftest import make
 from onnx import numpy_helper
 
 from runtime.cli import main as qk_run
-from runtime.doctor import DIGESTS, SELF_TESTS, STEP, engines, machine, notes, self_test, starts
-from runtime.doctor import __file__ as doctor_file
+from runtime.doctor import engines, machine, notes, self_test, starts
 from runtime.errors import MissingLibrary, UnknownName
 from runtime.memory import available as available_memory
 from runtime.ort import PROVIDERS, OnnxRuntime
+from runtime.selftest import DIGESTS, FOLDER, SELF_TESTS, STEP
 from runtime.tflite import appended, read
 
 pytestmark = pytest.mark.xdist_group("doctor")
@@ -29,7 +29,7 @@ def shipped(tmp_path):
     folder = tmp_path / "shipped"
     folder.mkdir()
     for name in (*SELF_TESTS.values(), DIGESTS):
-        shutil.copy(f"{doctor_file.rpartition('/')[0]}/{name}", folder)
+        shutil.copy(FOLDER / name, folder)
     return folder
 
 

@@ -18,6 +18,7 @@ from quant import rooms, shapes
 from quant.data import Data, Nyu, Rooms, Shapes, Sid, Synthetic
 from quant.depths import Depths
 from quant.frames import CFA, Frames
+from quant.nyu import METRES
 from quant.synthetic import pairs, unusable
 from runtime.contract import Contract
 from runtime.errors import BadOption
@@ -89,6 +90,8 @@ def meant(data: Data, contract: Contract) -> Contract:
             return replace(contract, output=data.output)
         case Sid() if contract.task == "enhance":
             return replace(contract, output="srgb")
+        case Nyu() | Rooms() if contract.task == "depth":
+            return replace(contract, metres_per_unit=METRES)
         case _:
             return contract
 

@@ -10,6 +10,7 @@ import os
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
@@ -49,7 +50,8 @@ def run(
     outputs = [item.output for item in items]
     allowed = "a folder or a format that leaves the RAW files as they are"
     spare((item.input for item in items), outputs, allowed=allowed)
-    with Ledger(out, holding={path.parent for path in outputs}) as ledger, decoder or Decoder(keep=jobs > 1) as started:
+    own = nullcontext(decoder) if decoder else Decoder(keep=jobs > 1)  # who brings one needs it again, and ends it
+    with Ledger(out, holding={path.parent for path in outputs}) as ledger, own as started:
         batch = _Batch(ledger, started, enhancer, overwrite, beside=jobs > 1, planned=planned)
         yield from batch.one_by_one(items) if jobs == 1 else batch.overlapped(items)
 

@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from runtime.bench_frames import measured_frames
+from runtime.bench_frames import measured_frames, readable
 from runtime.bench_models import Contestant, Problems, opened, reference
 from runtime.contract import Contract
 from runtime.cost import call, peak
@@ -54,6 +54,7 @@ def bench(
     """Everything, ready for JSON. `side` is of the network's input: a Bayer mosaic is twice as large."""
     wish = Wish(format=format, threads=threads)
     wish.check()  # what is wrong is said before, not after, all else is measured
+    readable(frames)
     busy = os.getloadavg()[0] if hasattr(os, "getloadavg") else None
     problems = Problems()
     found = opened(models, providers=providers, threads=threads, problems=problems, said=said)

@@ -18,12 +18,12 @@ from runtime.cost import watched
 from runtime.decode import Decoder
 from runtime.energy import measured
 from runtime.enhancing import Enhancer
-from runtime.errors import Error
+from runtime.errors import Error, UnreadableFile
 from runtime.inputs import Item
 from runtime.job import Result, Wish
 from runtime.rails import meters
 
-__all__ = ["COPIES", "ROUNDS", "STAGES", "Course", "Lap", "measured_frames"]
+__all__ = ["COPIES", "ROUNDS", "STAGES", "Course", "Lap", "measured_frames", "readable"]
 
 STAGES = ("decode", "pack", "infer", "develop", "encode")
 ROUNDS = 3  # an odd number: one of them is the median
@@ -59,18 +59,17 @@ class Course:
         """Where the picture goes; two names take turns, as disks are small."""
         return self.folder / f"{number % 2}{picture.suffix(self.wish.format)}"
 
-    def alone(self, enhancer: Enhancer, decoder: Decoder | None = None) -> Lap:
-        """The frame, and nothing beside; the decoder waits for it, as it does once the command has opened its model."""
-        with decoder or Decoder(keep=False) as loaded:
-            loaded.wait()
-            return self._run(enhancer, count=1, jobs=1, decoder=loaded)
+    def alone(self, enhancer: Enhancer, decoder: Decoder) -> Lap:
+        """The frame, and nothing beside."""
+        return self._run(enhancer, decoder, count=1, jobs=1)
 
-    def overlapped(self, enhancer: Enhancer) -> float:
+    def overlapped(self, enhancer: Enhancer, decoder: Decoder) -> float:
         """Seconds a frame of several, read and written beside the network's work."""
-        return self._run(enhancer, count=COPIES, jobs=2).total / COPIES
+        return self._run(enhancer, decoder, count=COPIES, jobs=2).total / COPIES
 
-    def _run(self, enhancer: Enhancer, *, count: int, jobs: int, decoder: Decoder | None = None) -> Lap:
+    def _run(self, enhancer: Enhancer, decoder: Decoder, *, count: int, jobs: int) -> Lap:
         items = [Item(self.frame, self.out(number)) for number in range(count)]
+        decoder.wait()  # it waits for frames too, once the command has opened its model
         begin = time.perf_counter()
         results = list(batch.run(items, self.folder, enhancer, overwrite="always", jobs=jobs, decoder=decoder))
         total = time.perf_counter() - begin
@@ -90,6 +89,17 @@ class Course:
         return done.peak
 
 
+def readable(frames: Sequence[str | Path]) -> None:
+    """Raise an `Error` for the first that cannot be opened."""
+    for frame in map(Path, frames):
+        try:
+            with frame.open("rb"):
+                pass
+        except (OSError, ValueError) as error:  # ValueError: a name with a zero byte in it
+            reason = getattr(error, "strerror", None) or error
+            raise UnreadableFile(frame, f"cannot be read ({reason})", "name a RAW file") from None
+
+
 def measured_frames(
     opened: Sequence[Contestant],
     frames: Sequence[str | Path],
@@ -107,14 +117,19 @@ def measured_frames(
             able.append((one, enhancer))
     rows = []
     for frame in map(Path, frames):
-        with tempfile.TemporaryDirectory(prefix="qk-bench-") as folder:
+        # One decoder for all: a lap, and its energy, is of what is done to a frame, not of what starts once.
+        with tempfile.TemporaryDirectory(prefix="qk-bench-") as folder, Decoder() as decoder:
             course = Course(frame, Path(folder), wish)
-            rows += _raced(able, course, problems, said)
+            rows += _raced(able, course, decoder, problems, said)
     return rows
 
 
 def _raced(
-    able: Sequence[tuple[Contestant, Enhancer]], course: Course, problems: Problems, said: Callable[[str], object]
+    able: Sequence[tuple[Contestant, Enhancer]],
+    course: Course,
+    decoder: Decoder,
+    problems: Problems,
+    said: Callable[[str], object],
 ) -> list[dict[str, Any]]:
     """One frame through every model, in turn, several times."""
     laps: dict[int, list[Lap]] = {i: [] for i in range(len(able))}
@@ -124,20 +139,21 @@ def _raced(
         for i in list(laps):
             one, enhancer = able[i]
             label = f"{one.label}, {course.frame.name}"
-            lap = problems.tried(label, course.alone, enhancer)
+            lap = problems.tried(label, course.alone, enhancer, decoder)
             if lap is None:
                 del laps[i]
                 continue
             laps[i].append(lap)
-            if (seconds := problems.tried(label, course.overlapped, enhancer)) is not None:
+            if (seconds := problems.tried(label, course.overlapped, enhancer, decoder)) is not None:
                 beside[i].append(seconds)
-    return [_row(*able[i], course, laps=runs, beside=beside[i], problems=problems) for i, runs in laps.items()]
+    return [_row(*able[i], course, decoder, laps=runs, beside=beside[i], problems=problems) for i, runs in laps.items()]
 
 
 def _row(
     one: Contestant,
     enhancer: Enhancer,
     course: Course,
+    decoder: Decoder,
     *,
     laps: Sequence[Lap],
     beside: Sequence[float],
@@ -147,7 +163,7 @@ def _row(
     lap = sorted(laps, key=lambda lap: lap.total)[len(laps) // 2]
     label = f"{one.label}, {course.frame.name}"
     there = meters(one.session.ran.provider)
-    energy = problems.tried(label, measured, partial(course.alone, enhancer), there)
+    energy = problems.tried(label, measured, partial(course.alone, enhancer, decoder), there)
     return {
         "model": one.model,
         "engine": one.session.ran.engine,

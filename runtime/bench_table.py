@@ -13,6 +13,7 @@ __all__ = ["lines", "table"]
 Row = Mapping[str, Any]
 Cell = Callable[[Row], str]
 NONE = "-"
+TWENTY = 20  # rounds: of fewer none stands for the slowest twentieth
 
 
 def lines(report: Mapping[str, Any]) -> list[str]:
@@ -22,6 +23,8 @@ def lines(report: Mapping[str, Any]) -> list[str]:
     said = [f"{machine['processor']}, {machine['cores']} cores, {threads} threads, {report['date']}"]
     if (busy := report.get("load_average")) is not None and busy > 1:
         said.append(f"other programs were running (load average {busy:.1f}): trust ratios more than milliseconds")
+    if report["rounds"] < TWENTY:
+        rows = [{**row, "p95_ms": None} for row in rows]
     if rows:
         said += [f"input {report['side']} x {report['side']}, {report['rounds']} rounds in turn", ""]
         said += [*table(SPEED, rows), "", *table(PRECISION, rows), "", *_meanings(rows)]

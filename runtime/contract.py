@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 __all__ = ["VERSION", "Contract", "digest"]
 
 VERSION = 1
+ABSENT = {"metres_per_unit"}  # fields that a text leaves out where they are None: those of older files never had them
 Option = str | int | float | bool
 
 
@@ -46,11 +47,12 @@ class Contract:
     range: Literal["black-to-white", "root", "unit"]
     ratio_max: float
 
-    # What comes out: `channels` planes at `scale` times the input's height and width.
+    # What comes out: `channels` planes at `scale` times the input's height and width; of a depth, how far 1 is.
     output: Literal["srgb", "camera-linear", "camera-root", "depth", "mask"]
     channels: int
     scale: Fraction
     exits: tuple[str, ...] = ("picture",)
+    metres_per_unit: float | None = None
 
     # What it needs: sizes of this multiple, this many pixels around a tile (None: the whole frame at once),
     # and this much memory for float32 activations.
@@ -74,6 +76,7 @@ class Contract:
     def to_json(self) -> str:
         """The contract as text: sorted, so that equal contracts are equal strings."""
         plain = {**asdict(self), "scale": str(self.scale), "version": VERSION}
+        plain = {name: value for name, value in plain.items() if value is not None or name not in ABSENT}
         return json.dumps(plain, sort_keys=True, ensure_ascii=False, allow_nan=False)
 
     @classmethod
@@ -98,10 +101,10 @@ class Contract:
         if plain.pop("version", None) != VERSION:
             raise refuse(f"it is not of version {VERSION}")
         hints = typing.get_type_hints(cls)
-        needed = {f.name for f in fields(cls)}
-        if missing := needed - plain.keys():
+        known = {f.name for f in fields(cls)}
+        if missing := known - ABSENT - plain.keys():
             raise refuse(f"it lacks {', '.join(sorted(missing))}")
-        if unknown := plain.keys() - needed:
+        if unknown := plain.keys() - known:
             raise refuse(f"it holds {', '.join(sorted(unknown))}, which is unknown here")
         try:
             contract = cls(**{key: _read(key, value, hints[key]) for key, value in plain.items()})
@@ -131,6 +134,8 @@ class Contract:
             raise ValueError("planes or exits are empty")
         if not 1 <= self.ratio_max < float("inf"):
             raise ValueError(f"ratio_max is {self.ratio_max}")
+        if self.metres_per_unit is not None and (self.output != "depth" or not 0 < self.metres_per_unit < float("inf")):
+            raise ValueError(f"metres_per_unit is {self.metres_per_unit}, and what comes out {self.output}")
         if self.halo is not None and (self.halo < 0 or self.halo % self.multiple):
             raise ValueError(f"the halo {self.halo} is no multiple of {self.multiple}")
         mosaic = {"bayer": (4, 2), "x-trans": (9, 3), "none": (len(self.planes), 1)}[self.cfa]

@@ -7,6 +7,7 @@ thread; the trapezoids under their curve are the energy. A call too short for th
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -49,10 +50,15 @@ def measured(call: Callable[[], object], meters: Meters, *, seconds: float = SEC
                 calls += 1
             lasted = time.perf_counter() - begin
         after = _levels(counted)
-        total = sum(_since(a, b, meter.wraps) for a, b, meter in zip(before, after, counted, strict=True))
-        total += lasted * sum(map(_mean, watch.seen))
+        parts = [_since(a, b, meter.wraps) for a, b, meter in zip(before, after, counted, strict=True)]
+        parts += [lasted * _mean(seen) for seen in watch.seen]
     except _SensorFailed as error:
         return Energy(None, f"{NOWHERE}: a sensor failed ({error})")
+    total = sum(parts)
+    if not (0 < total < math.inf and min(parts) >= 0):  # a rail may rest while another works, and none gives back
+        names = [meter.counts for meter in counted] + [meter.counts for meter in sampled]
+        told = ", ".join(f"{name} told {part:.3g} J" for name, part in zip(names, parts, strict=True))
+        return Energy(None, f"{NOWHERE}: {told} while it ran")
     samples = min(map(len, watch.seen), default=0)
     return Energy(total / calls, _words(meters, samples), calls, samples)
 

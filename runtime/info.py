@@ -28,7 +28,7 @@ __all__ = ["info", "lines", "summary"]
 RAW_HEADS = (b"II", b"MM", b"FUJIFILM", b"\0MRM", b"FOVb")  # most are TIFF inside
 IR_VERSION = 0x08  # the first field of an ONNX file, as a number
 COLOURS = "RGB"
-UNITS = {"bytes": "bytes", "exposure": "s", "focal_length": "mm"}
+UNITS = {"bytes": "bytes", "exposure": "s", "focal_length": "mm", "metres_per_unit": "m", "rmse": "m"}
 SILENT = {"path", "kind", "card"}
 
 
@@ -64,9 +64,12 @@ def lines(info: Mapping[str, Any]) -> list[str]:
     """The same for people: a name and a value a line, what is not known left out; then a shipped model's card."""
     what = {"raw": "RAW frame", "onnx": "ONNX model", "tflite": "TFLite model"}[info["kind"]]
     rows = [("file", f"{_words(info['path'])}, {what}")]
+    units = dict(UNITS)
+    if metres := (info.get("contract") or {}).get("metres_per_unit"):
+        units["mse"] = f"({metres:g} m)^2"  # as the network was trained; what it is off in metres is another figure
     for name, value in info.items():
         if name not in SILENT:
-            rows += _rows(name, value)
+            rows += _rows(name, value, units)
     width = max(len(name) for name, _ in rows)
     card = ["", *info["card"].splitlines()] if "card" in info else []
     return [*(f"{name:{width}}  {value}" for name, value in rows), *card]
@@ -183,15 +186,16 @@ def _plain(value: Any) -> Any:
     return number if math.isfinite(number) else None
 
 
-def _rows(name: str, value: Any) -> list[tuple[str, str]]:
+def _rows(name: str, value: Any, units: Mapping[str, str]) -> list[tuple[str, str]]:
     """The lines of one entry: several for what has parts, none for what is not known."""
     if value is None or value in ({}, [], ""):
         return []
     if name == "nodes":
         return [(name, ", ".join(f"{count} {kind}" for kind, count in value.items()))]
     if isinstance(value, dict):
-        return [row for inner, part in value.items() for row in _rows(inner, part)]
-    unit = f" {UNITS[name]}" if name in UNITS else ""
+        return [row for inner, part in value.items() for row in _rows(inner, part, units)]
+    what = name if name in units else name.partition("_")[0]  # a figure is named with the part that has it: rmse_float
+    unit = f" {units[what]}" if what in units else ""
     return [(name.replace("_", " "), _words(value) + unit)]
 
 

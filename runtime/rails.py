@@ -2,6 +2,7 @@
 
 - A Jetson, or any board with INA3221 chips: the rails, watts now. Where one rail feeds the whole module (VDD_IN, or
   POM_5V_IN on a Nano) it is taken alone; elsewhere all of them are added up, and one that feeds another counts twice.
+  Linux' own driver tells rails without a name where the device tree gives none: they are told by their channel.
 - RAPL, Linux' powercap: joules of the processor's packages and of the memory beside them, counted since some moment.
   The parts of a package are in it, and `psys` holds the packages: neither is added.
 - Other power sensors of hwmon: watts now, graphics cards left out.
@@ -94,9 +95,11 @@ def _rails(root: Path) -> Iterator[Sampled]:
     chips = chips or [chip for chip in _chips(root) if _text(chip / "name") == "ina3221"]
     for chip in chips:
         for channel in (1, 2, 3):
-            label = _text(chip / f"in{channel}_label")
+            named = chip / f"in{channel}_label"
+            label = _text(named) if named.exists() else f"ina3221 {chip.name} channel {channel}"
             volts, amperes = chip / f"in{channel}_input", chip / f"curr{channel}_input"
-            if label not in UNUSED and volts.exists() and amperes.exists():
+            off = _text(chip / f"in{channel}_enable") == "0"  # it has nothing to tell, and reading it is an error
+            if label not in UNUSED and not off and volts.exists() and amperes.exists():
                 yield Sampled(label, partial(_product, volts, amperes))
 
 

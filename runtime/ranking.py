@@ -16,16 +16,21 @@ import numpy as np
 
 from runtime.measure import student
 
-__all__ = ["PULL", "RESAMPLES", "Ranking", "finite", "fit", "linked", "rank"]
+__all__ = ["MANY", "PULL", "RESAMPLES", "Ranking", "finite", "fit", "linked", "rank"]
 
 Float = np.ndarray[Any, np.dtype[np.float64]]
 Bool = np.ndarray[Any, np.dtype[np.bool_]]
 
+# Judges; of fewer there are too few different samples, and answers alone are drawn again. In made surveys of 5, 8 and
+# 12 judges, alike or not, 96 to 100 of 100 intervals of strengths hold, and 97 to 100 of ranks.
+MANY = 5
 PULL = 0.5  # wins and losses against an average model, where there is no finite maximum; for two, Anscombe's (1956)
+ENDS = 0.025  # beyond each end of a 95 % interval
 RESAMPLES = 4000  # so that the outermost quantile asked for, of five judges, is still not the last of them
+LEAST = 1e-6  # of an answer: odds of a million to one are told by no survey, and smaller numbers by no float
 LONGEST = 1.0  # of a Newton step: from afar a whole one may lead farther away
 STEPS = 200
-STILL = 1e-10  # of a strength: below this nothing moves
+STILL = 1e-7  # of a step: the next, which is about its square, would change no digit
 
 
 @dataclass(frozen=True)
@@ -45,34 +50,35 @@ class Ranking:
     is_finite: bool
 
 
-def rank(wins: Float, ties: Float, *, seed: int = 0, resamples: int = RESAMPLES) -> Ranking:
-    """The ranking from units (units, models, models), each the answers of a judge, or one answer.
+def rank(wins: Float, ties: Float, *, over_judges: bool = True, seed: int = 0, resamples: int = RESAMPLES) -> Ranking:
+    """The ranking from the answers of judges (judges, models, models).
 
-    wins[u, i, j] counts how often i was preferred to j, and ties is symmetric. Units are resampled (Efron, 1979), and
-    the quantiles taken as far out as Student's t asks for with so few of them (Hesterberg, 2015).
+    wins[u, i, j] counts how often judge u preferred i to j, and ties is symmetric. Judges are drawn again if they are
+    to stand for others (Efron, 1979), and the quantiles taken as far out as Student's t asks for with so few of them
+    (Hesterberg, 2015); of those drawn the answers are. Judges who agree would else leave intervals of no width. Where
+    they differ little the chance of an answer counts twice, and intervals hold more often than in 95 of 100 surveys.
     """
-    units = len(wins)
+    judges = len(wins)
     all_wins, all_ties = wins.sum(0), ties.sum(0)
     group = linked(all_wins + all_ties)
     strength, tie = fit(all_wins, all_ties, group=group)
-    weights = np.random.default_rng(seed).multinomial(units, np.full(units, 1 / units), resamples).astype(float)
-    again = [np.tensordot(weights, some, axes=1) for some in (wins, ties)]
-    drawn, _ = fit(again[0], again[1], group=group)
+    rng = np.random.default_rng(seed)
+    even = np.full(judges, 1 / judges)
+    often = rng.multinomial(judges, even, resamples) if over_judges else np.ones((resamples, judges))
+    drawn_wins, drawn_ties = (np.tensordot(often.astype(float), some, axes=1) for some in (wins, ties))
+    drawn = _answered_again(drawn_wins, drawn_ties, group, rng)
+    tail = _tail(judges if over_judges else None)
     above = (drawn[:, :, None] > drawn[:, None, :]) & group
     places = 1 + above.sum(1)  # how many of its group are above it, and one
-    tail = _tail(units)
-    low, high = np.quantile(drawn, [tail, 1 - tail], axis=0)
     best, worst = np.quantile(places, [tail, 1 - tail], axis=0, method="nearest")
+    low, high = np.quantile(drawn, [tail, 1 - tail], axis=0)
     won, lost = all_wins.any(1), all_wins.any(0)
-    low = np.where(lost & ~won, -np.inf, np.minimum(low, strength))
-    high = np.where(won & ~lost, np.inf, np.maximum(high, strength))
-    if units < 2:
-        low, high, best, worst = _unknown(group)
-    chain = _reach((all_wins > 0) | (all_ties > 0))
     exists = bool(finite(all_wins, all_ties, group=group))
-    return Ranking(
-        strength, low, high, best, worst, above.mean(0) * (units > 1), tail, float(tie), group, chain, exists
-    )
+    endless = (group.sum(0) > 1) & (won | lost | (not exists))  # if it never lost, or never won
+    low = np.where(endless & ~won, -np.inf, np.minimum(low, strength))
+    high = np.where(endless & ~lost, np.inf, np.maximum(high, strength))
+    chain = _reach((all_wins > 0) | (all_ties > 0))
+    return Ranking(strength, low, high, best, worst, above.mean(0), tail, float(tie), group, chain, exists)
 
 
 def fit(wins: Float, ties: Float, *, group: Bool) -> tuple[Float, Float]:
@@ -162,16 +168,22 @@ def _reach(steps: Bool) -> Bool:
     return reached
 
 
-def _unknown(group: Bool) -> tuple[Float, Float, Float, Float]:
-    """One unit alone says nothing of how far another would be from it."""
-    size = group.sum(0).astype(float)
-    alone = size == 1
-    wide = np.where(alone, 0.0, np.inf)
-    return -wide, wide, np.ones(len(size)), size
+def _answered_again(wins: Float, ties: Float, group: Bool, rng: np.random.Generator) -> Float:
+    """Strengths from other answers that might have been given instead of those in each table.
+
+    Each answer counts an exponential number of times (Rubin, 1981), and so do `PULL` wins and losses more of each
+    model, spread over its group: an answer that nobody gave might yet be given, as by Jeffreys' prior (1946).
+    """
+    met = (wins + wins.swapaxes(-2, -1) + ties > 0).any(0)
+    more = met * PULL / np.maximum(group.sum(0) - 1, 1)
+    wins = np.maximum(rng.gamma(wins + more), LEAST * met)
+    if ties.any():
+        ties = np.triu(np.maximum(rng.gamma(ties + more), LEAST * met))
+    return fit(wins, ties + ties.swapaxes(-2, -1), group=group)[0]
 
 
-def _tail(units: int) -> float:
+def _tail(judges: int | None) -> float:
     """How much of the resamples lies beyond each end of a 95 % interval."""
-    if units < 2:
-        return 0.0
-    return NormalDist().cdf(-((units / (units - 1)) ** 0.5) * student(units - 1))
+    if judges is None:
+        return ENDS
+    return NormalDist().cdf(-((judges / (judges - 1)) ** 0.5) * student(judges - 1))

@@ -11,6 +11,7 @@ import hmac
 import io
 import json
 import math
+import os
 import secrets
 from base64 import b64encode
 from collections.abc import Callable, Iterable, Sequence
@@ -221,7 +222,7 @@ def _sides(trial: Trial, models: Sequence[str], scenes: Sequence[str], ids: dict
 def _keep(key: Key, path: Path) -> None:
     """Write the key, never over that of another survey: its answers could not be read any more."""
     text = key.text().encode()
-    if path.exists() and path.read_bytes() != text:
+    if os.path.exists(path) and path.read_bytes() != text:  # noqa: PTH110 (Path's own may raise)
         raise BadOption("--out", str(path), f"another name: {path.name} is the key of another survey, and is kept")
     with writing(path) as file:
         file.write(text)

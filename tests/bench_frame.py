@@ -182,7 +182,9 @@ def ours(model, most, frame, folder):
         with Decoder(keep=False) as decoder:
             decoder.wait()
             lap, total, worked = cost(course.alone, enhancer, decoder)
-        return Run(lap.result.seconds, total, worked, course.overlapped(enhancer) if most is None else None)
+        with Decoder() as decoder:
+            beside = course.overlapped(enhancer, decoder) if most is None else None
+        return Run(lap.result.seconds, total, worked, beside)
 
     serve(once)
 

@@ -4,7 +4,7 @@ import dataclasses
 import json
 import shutil
 import sys
-from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import onnx
@@ -12,17 +12,18 @@ import pytest
 from raw_files import ABOUT, arw, scene
 
 import runtime
+from runtime import bench_frames, decode
 from runtime.bench import bench, errors, planes
 from runtime.bench_frames import STAGES
 from runtime.bench_table import lines
 from runtime.contract import Contract
-from runtime.doctor import STEP
 from runtime.errors import BadOption, FileError, MissingLibrary, UnreadableFile
 from runtime.ort import CONTRACT
+from runtime.rails import Counted, Meters
 from runtime.root import CUT
+from runtime.selftest import FOLDER, STEP
 from runtime.show_bench import bench_all
 
-FOLDER = Path(runtime.__file__).parent
 ROW = {
     *("model", "file", "digest", "network", "bits", "engine", "provider", "size_bytes", "load_ms", "median_ms"),
     *("p95_ms", "per_second", "times_first", "peak_bytes", "int8_share", "provider_share", "energy_mj", "energy_why"),
@@ -136,8 +137,9 @@ def test_what_cannot_be_measured_is_named_and_the_rest_goes_on(folder, tmp_path)
     model(tmp_path / "depth.onnx", task="depth", output="depth")
     model(tmp_path / "coarse.onnx", multiple=64, halo=64)
     (tmp_path / "torn.onnx").write_bytes(b"\x08\x07torn")
+    (tmp_path / "torn.ARW").write_bytes(b"II*\0torn")
     names = [folder / "int8.onnx", *(tmp_path / f"{name}.onnx" for name in ("depth", "coarse", "torn", "absent"))]
-    frames = [folder / "night.ARW", tmp_path / "gone.ARW"]
+    frames = [folder / "night.ARW", tmp_path / "torn.ARW"]
     report = bench([str(n) for n in names], providers=["cpu", "no-such"], **QUICK, frames=frames)
     said = [f"{one['model']}: {one['problem']}" for one in report["problems"]]
 
@@ -151,7 +153,7 @@ def test_what_cannot_be_measured_is_named_and_the_rest_goes_on(folder, tmp_path)
     assert told("depth.onnx", "a network that enhances RAW frames")
     assert told("torn.onnx", "cut short")
     assert told("absent.onnx", "cannot be read")
-    assert told("int8.onnx", "gone.ARW", "cannot be read")
+    assert told("int8.onnx", "torn.ARW", "cut short")
     shown = "\n".join(lines(report))
     assert all(line in shown for line in said)
 
@@ -172,6 +174,30 @@ def test_when_nothing_can_be_opened_the_first_reason_is_raised(tmp_path):
 def test_a_format_that_is_none_is_said_before_anything_runs(folder):
     with pytest.raises(BadOption, match="gif"):
         bench([str(folder / "int8.onnx")], **QUICK, format="gif")
+
+
+def test_a_frame_that_is_not_there_is_said_before_anything_runs(folder, tmp_path):
+    said = []
+    with pytest.raises(UnreadableFile, match=r"gone\.ARW"):
+        bench([str(folder / "int8.onnx")], **QUICK, frames=[tmp_path / "gone.ARW"], said=said.append)
+    assert said == []
+
+
+def test_one_decoder_waits_for_every_lap_so_that_neither_time_nor_energy_is_of_starting_it(folder, monkeypatch):
+    starts = []
+    popen = decode.subprocess.Popen
+
+    def counted(*words, **options):
+        starts.append(words)
+        return popen(*words, **options)
+
+    monkeypatch.setattr(decode, "subprocess", SimpleNamespace(Popen=counted, PIPE=-1, DEVNULL=-3))
+    monkeypatch.setattr(bench_frames.Course, "peak", lambda course, one: None)
+    monkeypatch.setattr(bench_frames, "meters", lambda _: Meters((Counted("starts", lambda: 1e-9 + len(starts)),)))
+    (row,) = bench([str(folder / "int8.onnx")], **QUICK, frames=[folder / "night.ARW"])["frames"]
+    assert len(starts) == 1
+    assert row["energy_mj"] is None, "no start was metered"
+    assert row["overlapped_s"] > 0
 
 
 @pytest.mark.parametrize(("range_", "limits"), [("root", CUT), ("unit", (0, 1)), ("black-to-white", (0, 1))])

@@ -35,6 +35,12 @@ def test_what_is_not_known_is_a_dash_and_says_why():
     assert cells == ["fast", "Engine 1, cpu", "w8a8", "98.5 %", "100.0 %", "-", "-", "250.0", "4.00", "-"]
 
 
+def test_of_few_rounds_there_is_no_slowest_twentieth():
+    for rounds, told in ((19, "-"), (20, "5.00")):
+        speed = next(line for line in lines(report(rounds=rounds)) if "12" in line and "fast" in line)
+        assert [cell.strip() for cell in speed.strip("|").split("|")][2:4] == ["4.00", told]
+
+
 def test_a_reason_that_several_share_is_said_once_with_all_their_providers():
     said = lines(report(rows=[ROW, {**ROW, "provider": "xnnpack", "error_against": "float"}]))
     assert [line for line in said if line.startswith("energy")] == [

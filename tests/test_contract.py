@@ -71,6 +71,18 @@ def test_a_contract_that_cannot_be_is_refused_in_words(change, words):
     assert "model.onnx" in str(caught.value)
 
 
+def test_how_far_1_is_is_told_of_a_depth_alone_and_files_without_it_are_as_they_were():
+    depth = replace(GOOD, task="depth", output="depth")
+    told = replace(depth, metres_per_unit=10.0)
+    assert Contract.from_json(told.to_json(), source="x") == told
+    assert Contract.from_json(depth.to_json(), source="x").metres_per_unit is None
+    assert "metres" not in depth.to_json(), "nor has the digest of an older file changed"
+    assert digest(told, {}) != digest(depth, {})
+    for wrong in (replace(GOOD, metres_per_unit=10.0), replace(told, metres_per_unit=0.0)):
+        with pytest.raises(BadContract, match="metres_per_unit is"):
+            Contract.from_json(wrong.to_json(), source="x")
+
+
 def test_an_absent_a_torn_and_a_foreign_text_are_refused():
     lacking = json.loads(GOOD.to_json())
     del lacking["halo"]

@@ -92,6 +92,33 @@ def test_a_sensor_that_fails_on_the_way_is_said_and_nothing_is_made_up(answer):
     assert energy.why.startswith("not measurable here: a sensor failed")
 
 
+def counter(*levels, **options):
+    return Counted("counter", iter(levels).__next__, **options)
+
+
+@pytest.mark.parametrize(
+    ("meter", "told"),
+    [
+        (counter(0.0, 0.0, wraps=100.0), "counter told 0 J"),
+        (counter(100.0, 50.0), "counter told inf J"),
+        (counter(5.0, float("nan")), "counter told nan J"),
+        (Sampled("VDD_IN", lambda: -1.5), "VDD_IN told -"),
+        (Sampled("VDD_IN", lambda: float("nan")), "VDD_IN told nan J"),
+    ],
+)
+def test_what_no_run_can_take_is_no_measurement(meter, told):
+    energy = measured(lambda: time.sleep(SHORT), Meters((meter,)), seconds=SHORT)
+    assert energy.joules is None
+    assert energy.why.startswith(f"not measurable here: {told}")
+
+
+def test_a_rail_may_rest_while_another_works_but_none_may_give_back():
+    tank = Tank()
+    works, rests, gives = tank.meters().found, counter(7.0, 7.0), counter(7.0, 6.0, wraps=0.0)
+    assert measured(tank.call, Meters((*works, rests)), seconds=SHORT).joules == pytest.approx(2.0, rel=EXACT)
+    assert measured(tank.call, Meters((*works, gives)), seconds=SHORT).joules is None
+
+
 @pytest.mark.parametrize("kind", [KeyError, OSError, ValueError])
 def test_an_error_of_the_call_itself_is_not_taken_for_a_sensors(kind):
     def call():

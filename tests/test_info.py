@@ -1,5 +1,6 @@
 import json
 import os
+import re
 import shutil
 import sys
 from fractions import Fraction
@@ -9,18 +10,17 @@ from types import ModuleType
 import numpy as np
 import onnx
 import pytest
+from depth_model import depth_model
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from runtime.doctor import SELF_TESTS
-from runtime.doctor import __file__ as doctor_file
 from runtime.errors import AlteredFile, Error, UnreadableFile
 from runtime.info import info, lines
 from runtime.raw import About, Raw
+from runtime.selftest import FOLDER, SELF_TESTS
 from runtime.tflite import read
 
 DATA = Path(os.environ.get("QK_DATA", "no data"))
-FOLDER = Path(doctor_file).parent
 ONNX, TFLITE = FOLDER / SELF_TESTS["onnxruntime"], FOLDER / SELF_TESTS["ai_edge_litert"]
 TIFF_HEAD = b"II*\0 a camera wrote this"
 FRAME = Raw(
@@ -97,6 +97,13 @@ def test_the_table_has_a_line_for_what_is_known_and_none_for_what_is_not(tmp_pat
     assert table["black"] == "500 500 | 501 500.5"
     assert table["make"] == "SONY"
     assert not {"lens", "iso", "xyz2cam", "model"} & table.keys()
+
+
+def test_of_a_depth_it_is_said_how_far_1_is_and_what_its_errors_are_in(tmp_path):
+    said = "\n".join(lines(info(depth_model(tmp_path / "depth.onnx", figures={"mse_float": 0.1, "rmse_float": 3.2}))))
+    for name, value in (("metres per unit", "10 m"), ("mse float", "0.1 (10 m)^2"), ("rmse float", "3.2 m")):
+        assert re.search(rf"^{name} +{re.escape(value)}$", said, re.M), said
+    assert "metres" not in "\n".join(lines(info(ONNX))), "a picture has none"
 
 
 def test_a_name_with_a_newline_stays_on_its_line(tmp_path):

@@ -92,6 +92,16 @@ def test_a_chip_that_stands_only_among_the_sensors_is_found_there(tmp_path):
     assert watts(found) == pytest.approx(5.0, abs=EXACT)
 
 
+def test_rails_that_have_no_names_are_told_by_their_channels_and_those_turned_off_left_out(tmp_path):
+    second = NEW.replace("1-0040", "1-0041").replace("hwmon3", "hwmon4")
+    files = rail(NEW, 1, "", 5000, 1000) | rail(NEW, 2, "", 5000, 200) | rail(second, 1, "", 12000, 100)
+    files = {name: text for name, text in files.items() if not name.endswith("_label")}
+    files |= {f"{NEW}/in2_enable": 0, f"{second}/in1_enable": 1}
+    found = meters(root=machine(tmp_path, files))
+    assert [meter.counts for meter in found.found] == ["ina3221 hwmon3 channel 1", "ina3221 hwmon4 channel 1"]
+    assert watts(found) == pytest.approx(5.0 + 1.2, abs=EXACT)
+
+
 def test_packages_and_their_memory_are_counted_and_what_is_in_them_is_not(tmp_path):
     domains = {"": "package-0", ":0": "core", ":1": "dram"}
     files = {f"{RAPL}{end}/name": name for end, name in domains.items()} | {f"{RAPL[:-1]}1/name": "psys"}

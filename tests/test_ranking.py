@@ -3,12 +3,13 @@ import itertools
 import numpy as np
 import pytest
 
-from runtime.ranking import PULL, finite, fit, linked, rank
+from runtime.ranking import MANY, PULL, finite, fit, linked, rank
 
 EXACT = 1e-8  # Newton ends where a step is below 1e-10
 GRID = 1e-3  # the finest step of the search by hand
 NEAR = 2 * GRID  # it moves one number at a time and stops a step off in several, whose mean is then taken away
-MANY = 0.03  # 60000 answers a model: a standard error of about 0.01, and three of them
+CLOSE = 0.03  # 60000 answers a model: a standard error of about 0.01, and three of them
+OF_FEW = 0.1  # 4000 resamples: a standard error of about 0.03 where one answer is all there is, and three of them
 COVERED = 0.025  # of 400 intervals at 95 %: two standard deviations are 0.022
 ALL = 400
 
@@ -62,15 +63,9 @@ def answers(strength, nu, each, rng):
     return wins, ties
 
 
-def one_by_one(wins, ties):
-    """Each answer as a unit of its own."""
-    units = []
-    for i, j in itertools.permutations(range(len(wins)), 2):
-        for _ in range(int(wins[i, j])):
-            units.append(table(len(wins), {(i, j): 1}))
-        for _ in range(int(ties[i, j]) if i < j else 0):
-            units.append(table(len(wins), {}, {(i, j): 1}))
-    return tuple(np.stack(some) for some in zip(*units, strict=True))
+def alone(wins, ties, **options):
+    """The ranking of one judge's answers."""
+    return rank(wins[None], ties[None], over_judges=False, **options)
 
 
 @pytest.mark.parametrize(("won", "lost", "even"), [(30, 12, 0), (30, 12, 8), (1, 1, 0), (5, 200, 3), (7, 7, 1)])
@@ -97,10 +92,10 @@ def test_the_maximum_is_that_of_a_search_by_hand(seed, nu):
 def test_strengths_are_found_again_from_many_answers():
     true = np.array([1.2, 0.3, -0.4, -1.1])
     strength, nu = fit(*answers(true, 0.7, 20000, np.random.default_rng(0)), group=every(4))
-    np.testing.assert_allclose(strength, true, atol=MANY)
-    assert nu == pytest.approx(0.7, abs=MANY)
+    np.testing.assert_allclose(strength, true, atol=CLOSE)
+    assert nu == pytest.approx(0.7, abs=CLOSE)
     half, _ = answers(true, 0.7, 20000, np.random.default_rng(0))
-    assert np.abs(fit(half, np.zeros((4, 4)), group=every(4))[0] - true).max() < MANY, "ties tell of v alone"
+    assert np.abs(fit(half, np.zeros((4, 4)), group=every(4))[0] - true).max() < CLOSE, "ties tell of v alone"
 
 
 def test_a_batch_is_each_of_its_tables():
@@ -149,7 +144,7 @@ def test_where_the_maximum_is_finite_is_told_as_a_search_for_endless_climbs_tell
 
 def test_a_model_that_was_never_worse_has_no_upper_bound_and_a_finite_number_to_show():
     wins, ties = table(3, {(0, 1): 4, (0, 2): 5, (1, 2): 3, (2, 1): 2})
-    ranking = rank(*one_by_one(wins, ties))
+    ranking = alone(wins, ties)
     assert not ranking.is_finite
     assert ranking.high[0] == np.inf
     assert np.isfinite(ranking.strength).all()
@@ -166,16 +161,16 @@ def test_a_model_that_was_never_worse_has_no_upper_bound_and_a_finite_number_to_
 def test_ties_do_not_bound_a_model_that_never_lost():
     wins, ties = table(2, {(0, 1): 5}, {(0, 1): 9})
     assert not finite(wins, ties, group=every(2))
-    assert rank(*one_by_one(wins, ties)).high[0] == np.inf
+    assert alone(wins, ties).high[0] == np.inf
     wins[1, 0] = 1
-    ranking = rank(*one_by_one(wins, ties))
+    ranking = alone(wins, ties)
     assert ranking.is_finite
     assert np.isfinite(ranking.high).all()
 
 
 def test_groups_that_never_met_are_ranked_each_alone():
     wins, ties = table(5, {(0, 1): 3, (1, 0): 1, (2, 3): 2, (3, 2): 6})
-    ranking = rank(*one_by_one(wins, ties))
+    ranking = alone(wins, ties)
     assert ranking.group.tolist() == linked(wins).tolist()
     assert [int(group.sum()) for group in ranking.group] == [2, 2, 2, 2, 1]
     np.testing.assert_allclose(ranking.strength[:2].sum(), 0, atol=EXACT)
@@ -185,52 +180,76 @@ def test_groups_that_never_met_are_ranked_each_alone():
     assert ranking.worst.max() == 2
 
 
-def test_all_ties_are_equals():
-    ranking = rank(*one_by_one(*table(3, {}, {(0, 1): 5, (1, 2): 5})))
+def test_all_ties_are_equals_of_which_nothing_is_known():
+    ranking = alone(*table(3, {}, {(0, 1): 5, (1, 2): 5}))
     np.testing.assert_allclose(ranking.strength, 0, atol=EXACT)
+    assert (ranking.low == -np.inf).all()
+    assert (ranking.high == np.inf).all()
+    assert (ranking.best.tolist(), ranking.worst.tolist()) == ([1] * 3, [3] * 3)
+
+
+def test_judges_who_all_agree_leave_intervals_as_wide_as_their_few_answers_ask_for():
+    wins, ties = (np.repeat(some[None], 5, 0) for some in table(2, {(0, 1): 2, (1, 0): 1}))
+    ranking = rank(wins, ties)
+    once = alone(wins.sum(0), ties.sum(0))
+    assert ranking.low[0] <= once.low[0] < 0 < ranking.strength[0] < once.high[0] <= ranking.high[0]
+    assert (ranking.best.tolist(), ranking.worst.tolist()) == ([1, 1], [2, 2])
+    assert ranking.above[0, 1] < 1 - ranking.tail
+
+
+def test_the_near_bound_of_who_always_won_is_what_so_many_answers_prove():
+    for won in (1, 6, 15, 60):
+        ranking = alone(*table(2, {(0, 1): won}))
+        # Jeffreys' interval of a share: Beta(won + 1/2, 1/2), of which two gammas are the odds.
+        gammas = np.random.default_rng(1).gamma([[won + 0.5], [0.5]], size=(2, 10**6))
+        wanted = np.quantile(np.log(gammas[0] / gammas[1]), 0.025) / 2
+        assert ranking.low[0] == pytest.approx(wanted, abs=OF_FEW)
+        assert ranking.low[0] < ranking.strength[0] - OF_FEW, "it is not what the pull makes"
+        assert ranking.high[0] == np.inf
 
 
 def test_the_same_seed_gives_the_same_intervals_and_another_others():
-    units = one_by_one(*answers([0.4, 0.0, -0.4], 0.5, 10, np.random.default_rng(0)))
-    one, again, other = (rank(*units, seed=seed) for seed in (0, 0, 1))
+    found = answers([0.4, 0.0, -0.4], 0.5, 10, np.random.default_rng(0))
+    one, again, other = (alone(*found, seed=seed) for seed in (0, 0, 1))
     assert np.array_equal(one.low, again.low)
     assert not np.array_equal(one.low, other.low)
 
 
-def test_one_answer_bounds_nothing():
-    ranking = rank(*one_by_one(*table(2, {(0, 1): 1})))
-    assert (ranking.low == -np.inf).all()
-    assert (ranking.high == np.inf).all()
+def test_one_answer_says_hardly_anything():
+    ranking = alone(*table(2, {(0, 1): 1}))
+    assert ranking.low[0] < 0 < ranking.high[1]
+    assert (ranking.high[0], ranking.low[1]) == (np.inf, -np.inf)
+    assert (ranking.best.tolist(), ranking.worst.tolist()) == ([1, 1], [2, 2])
 
 
-def covers(units_of, true, *, runs, resamples):
+def covers(ranked, true, *, runs):
     """How often the intervals hold the true strengths."""
     inside = []
     for seed in range(runs):
-        ranking = rank(*units_of(np.random.default_rng(seed)), resamples=resamples)
+        ranking = ranked(np.random.default_rng(seed))
         inside += list((ranking.low <= true) & (true <= ranking.high))
     return np.mean(inside)
 
 
-def test_intervals_hold_the_true_strengths_in_95_of_100_surveys():
+def test_intervals_of_answers_hold_the_true_strengths_in_95_of_100_surveys():
     true = np.array([0.7, 0.0, -0.7])
-    share = covers(lambda rng: one_by_one(*answers(true, 0.5, 30, rng)), true, runs=ALL // 3, resamples=600)
+    share = covers(lambda rng: alone(*answers(true, 0.5, 30, rng), resamples=600), true, runs=ALL // 3)
     assert share == pytest.approx(0.95, abs=COVERED)
 
 
-def test_intervals_of_judges_who_differ_hold_where_those_of_their_answers_do_not():
+@pytest.mark.parametrize("judges", [MANY, 8])
+def test_intervals_of_judges_who_differ_hold_where_those_of_their_answers_do_not(judges):
     true, apart = np.array([0.5, -0.5]), 0.8
 
-    def judges(rng):
-        own = [true + apart * rng.normal() * np.array([0.5, -0.5]) for _ in range(8)]
+    def drawn(rng):
+        own = [true + apart * rng.normal() * np.array([0.5, -0.5]) for _ in range(judges)]
         return tuple(np.stack(some) for some in zip(*(answers(s, 0.0, 30, rng) for s in own), strict=True))
 
     def as_answers(rng):
-        wins, ties = judges(rng)
-        return one_by_one(wins.sum(0), ties.sum(0))
+        return rank(*drawn(rng), over_judges=False, resamples=300)
 
     # Averaging over judges shrinks log odds: what all judges together would find is the mean of their shares.
     shares = 1 / (1 + np.exp(-(1.0 + apart * np.random.default_rng(0).normal(size=10**6))))
     middle = np.log(shares.mean() / (1 - shares.mean())) / 2 * np.array([1, -1])
-    assert covers(judges, middle, runs=ALL // 2, resamples=600) > 0.95 - COVERED
-    assert covers(as_answers, middle, runs=ALL // 4, resamples=300) < 0.9
+    assert covers(lambda rng: rank(*drawn(rng), resamples=1000), middle, runs=ALL // 2) > 0.95 - COVERED
+    assert covers(as_answers, middle, runs=ALL // 4) < 0.9

@@ -2,13 +2,16 @@ import re
 from pathlib import Path
 
 import numpy as np
+from depth_model import depth_model
+from PIL import Image
 
 import keras_models
 from keras_models.table import markdown, row
 from keras_models.zoo import _ZOO
 
 ROOT = Path(__file__).parent.parent
-README, ZOO = ((ROOT / path).read_text() for path in ("README.md", "keras_models/README.md"))
+README, ZOO, RUNTIME = ((ROOT / f"{folder}README.md").read_text() for folder in ("", "keras_models/", "runtime/"))
+ONE_IN_255 = 1  # level: JPEG gives a grey back but for rounding
 
 
 def test_a_cameras_frames_become_pictures_as_it_says():
@@ -17,6 +20,16 @@ def test_a_cameras_frames_become_pictures_as_it_says():
     assert scope["picture"].shape == (*scope["mosaic"].shape, 3)
     assert scope["picture"].dtype == np.uint16
     assert scope["picture"].any()
+
+
+def test_a_photograph_becomes_metres_as_it_says(tmp_path, monkeypatch):
+    example = re.search(r"```python\n(import numpy.*?)```", RUNTIME, re.S)[1]
+    monkeypatch.chdir(tmp_path)
+    depth_model("depth.onnx")
+    Image.new("RGB", (640, 480), (51, 51, 51)).save("room.jpg")
+    exec(example, scope := {})  # the README's own code
+    assert scope["metres"].shape == (56, 56)
+    np.testing.assert_allclose(scope["metres"], 51 / 255 * 10, rtol=ONE_IN_255 / 51)
 
 
 def test_the_zoo_table_is_what_qk_models_prints():

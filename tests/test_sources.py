@@ -369,7 +369,8 @@ def test_a_picture_that_cannot_be_read_is_replaced_by_the_next_and_named(tmp_pat
 def test_what_comes_out_of_a_network_is_what_the_data_have():
     assert meant(Synthetic(), SRGB) == UNET
     assert meant(Synthetic(output="srgb"), UNET) == meant(Sid(), UNET) == SRGB
-    assert meant(Nyu(), DEPTH) == meant(Synthetic(), DEPTH) == DEPTH
+    assert meant(Nyu(), DEPTH) == meant(Rooms(), DEPTH) == dataclasses.replace(DEPTH, metres_per_unit=10.0)
+    assert meant(Synthetic(), DEPTH) == DEPTH
 
 
 SUITED = [(Synthetic(), UNET), (Synthetic(), X_TRANS), (Sid(), UNET), (Sid(camera="Fuji"), X_TRANS)]

@@ -2,6 +2,7 @@ import base64
 import io
 import json
 import re
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -177,6 +178,15 @@ def test_the_key_of_another_survey_is_never_written_over(asked, tmp_path):
     assert data(asked[0].page)["survey"] == asked[1].survey, "the page is still its own"
 
 
+def test_whether_there_is_a_key_is_asked_without_an_error_of_folders_that_are_locked(tmp_path, monkeypatch):
+    def locked(path):
+        raise PermissionError(13, "Permission denied")  # as before Python 3.12
+
+    folder(tmp_path / "pictures")
+    monkeypatch.setattr(Path, "exists", locked)
+    assert survey(tmp_path / "pictures", out=tmp_path / "survey.html").trials
+
+
 def test_large_pictures_are_made_smaller_and_coded_alike(tmp_path, monkeypatch):
     folder(tmp_path / "pictures")
     monkeypatch.setattr(module, "LOSSLESS", 100)
@@ -215,6 +225,23 @@ def test_a_judge_answers_all_with_keys_and_the_file_is_ranked(asked, tmp_path):
     assert [place.model for place in ranked.places] == list(MODELS[::-1])
     assert (ranked.consistency.count, ranked.consistency.of) == (found.repeats, found.repeats)
     assert list(ranked.judges) == ["Ann"]
+
+
+@needs_browser
+def test_a_reader_of_the_screen_is_told_which_picture_is_a_and_which_is_b(asked):
+    script = (
+        PRESS
+        + """
+    $("start").click(); await paint();
+    const names = () => ["a", "b"].map((pane) => $(pane).querySelector("img").alt);
+    const first = names();
+    await press("a");
+    return { first, second: names(), role: $("stage").getAttribute("role"), label: $("stage").ariaLabel };
+    """
+    )
+    told = browse(asked[0].page, script)
+    assert told["first"] == told["second"] == ["A", "B"]
+    assert (told["role"], told["label"]) == ("group", "Two pictures of one scene")
 
 
 @needs_browser

@@ -6,7 +6,8 @@ import pytest
 from surveys import MODELS, answered, brighter, chance, folder, made, saved
 
 from runtime.errors import BadOption, FileError
-from runtime.verdict import MANY, verdict
+from runtime.ranking import MANY
+from runtime.verdict import verdict
 
 STRENGTHS = (-0.9, 0.0, 0.9)
 
@@ -36,7 +37,7 @@ def test_judges_who_follow_the_model_give_its_strengths_back(asked, tmp_path):
         assert low < STRENGTHS[MODELS.index(place.model)] < high
         assert high - low < 1.0
         assert place.wins + place.losses + place.ties == 12 * 20
-    assert (found.resampled, found.answers, len(found.judges)) == ("judges", 360, 12)
+    assert (found.resampled, found.answers, len(found.judges)) == ("judges and answers", 360, 12)
     assert found.left.value == pytest.approx(0.5, abs=0.1)
     assert not [note for note in found.notes if "not sure" in note]
     assert [place.ranks for place in found.places] == [(1, 1), (2, 2), (3, 3)]
@@ -124,6 +125,15 @@ def test_a_table_for_people_has_a_line_for_each_model(asked, tmp_path):
     lines = verdict(judged(asked, tmp_path, 2), key=asked[0].key).lines()
     assert [model for line in lines[1:4] for model in MODELS if model in line] == list(MODELS[::-1])
     assert all(line.isprintable() for line in lines)
+
+
+def test_what_was_not_asked_is_said_in_words_of_its_own(asked, tmp_path):
+    told = answered(asked[0].page, asked[1], lambda *_: "tie", judge="Ann", count=3)
+    lines = verdict([saved(tmp_path / "a.json", told)], key=asked[0].key).lines()
+    assert not [line for line in lines if "none asked" in line or "-0.00" in line]
+    said = "\n".join(lines)
+    for words in ("answered by two judges", "none was answered twice", "none was decided", "3 of 1 judge on"):
+        assert words in said
 
 
 def test_files_without_an_answer_are_an_error(asked, tmp_path):

@@ -41,15 +41,16 @@ bench: $(STAMP)
 	@$(BIN)/qk-export balanced --to onnx --out build >/dev/null $(QUIETLY)
 	@$(BIN)/python tests/bench_models.py $(SHIPPED:%=--model %) --parents build $(QUIETLY)
 
-# The shipped models on held-out pairs and a frame, as one page.
+# The shipped models on held-out pairs and a frame, as one page; each picture is made with the ratio that it is judged at.
 report: $(STAMP)
 	@rm -rf report
 	@$(BIN)/qk-train shipped/fast --pairs 24 --out report/pairs >/dev/null
 	@$(BIN)/qk-run eval --pairs report/pairs --model amplified $(SHIPPED:%=--model %) --out report/eval.jsonl
 	@$(BIN)/qk-run bench $(SHIPPED:%=--model %) --frame report/pairs/dark/$$(ls report/pairs/dark | head -1) --out report/bench.json
-	@for model in $(SHIPPED); do \
-	  $(BIN)/qk-run enhance report/pairs/dark/*[05]_x*.dng -o report/pictures/$$model --model $$model --format png8 >/dev/null || exit 1; done
-	@$(BIN)/qk-run enhance report/pairs/dark/*[05]_x*.dng -o report/pictures/amplified --strength 0 --format png8 >/dev/null
+	@for frame in report/pairs/dark/*[05]_x*.dng; do ratio=$${frame##*_x}; ratio=$${ratio%.dng}; \
+	  for model in $(SHIPPED); do \
+	    $(BIN)/qk-run enhance $$frame -o report/pictures/$$model --model $$model --ratio $$ratio --format png8 >/dev/null || exit 1; done; \
+	  $(BIN)/qk-run enhance $$frame -o report/pictures/amplified --strength 0 --ratio $$ratio --format png8 >/dev/null || exit 1; done
 	@$(BIN)/qk-run report --eval report/eval.jsonl --bench report/bench.json --pictures report/pictures -o report/report.html
 
 clean:

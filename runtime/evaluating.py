@@ -31,7 +31,7 @@ from runtime.shipped import located
 __all__ = ["BY_NAME", "Judge", "Terms", "evaluate"]
 
 BY_NAME = "name"
-VERSION = 1  # of the figures: those of another one are measured again
+VERSION = 2  # of the lines: what those of another one tell is measured again
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,9 +56,14 @@ class Terms:
         self.wish().check()
 
     @property
+    def asked(self) -> dict[str, Any]:
+        """What of them makes another picture, as a line tells it."""
+        return {"ratio": self.ratio, "strength": self.strength}
+
+    @property
     def figured(self) -> list[Any]:
         """What of them changes figures."""
-        return [VERSION, self.ratio, self.strength, self.provider]
+        return [VERSION, *self.asked.values(), self.provider]
 
 
 class Judge:
@@ -80,9 +85,10 @@ class Judge:
         return key_of([self.session.digest, *self.terms.figured], pair)
 
     def named(self, pair: Pair) -> dict[str, Any]:
-        """What the model and the files of a pair are called."""
+        """What the model and the files of a pair are called, and what was asked of them."""
         file = None if self.file is None else str(self.file)
-        return {"model": self.model, "file": file, "dark": str(pair.dark), "clean": str(pair.clean)}
+        files = {"file": file, "dark": str(pair.dark), "clean": str(pair.clean)}
+        return {"model": self.model, **files, "asked": self.terms.asked}
 
     def judge(self, pair: Pair) -> dict[str, Any]:
         """The figures of one pair, or the error because of which there are none, as a JSON line."""
@@ -119,6 +125,7 @@ class Judge:
         return {
             **self._told(pair, enhancer),
             "ratio": round(job.ratio.value, 4),
+            "why": job.ratio.why,
             "height": clean.height,
             "width": clean.width,
             "light": referee.light,

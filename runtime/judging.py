@@ -37,7 +37,8 @@ def evaluate(pairs: str, models: tuple[str, ...], as_json: bool, **options: Any)
 
     Developed is the picture as it would be saved; linear its light: the camera's own colours if both the clean
     picture and the network have them, else sRGB without its curve. Equal pictures count as 100 dB. The model
-    "amplified" is none: the frame amplified by its ratio. Seconds are of packing and the network.
+    "amplified" is none: the frame amplified by its ratio. Seconds are of packing and the network. Means and intervals
+    are over clean pictures: the frames of one count as one, their mean.
 
     A pair that cannot be judged does not stop the others; the exit code is then 1. With --out the same line goes on
     after an interruption.

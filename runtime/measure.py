@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["WINDOW", "Mean", "mse", "psnr", "ssim", "ssim_map", "student"]
+__all__ = ["WINDOW", "Mean", "Scenes", "mse", "psnr", "ssim", "ssim_map", "student"]
 
 Array = np.ndarray[Any, Any]
 Float = np.ndarray[Any, np.dtype[np.float64]]
@@ -115,6 +115,30 @@ class Mean:
             return math.nan, math.nan
         half = student(self.count - 1) * self.deviation / math.sqrt(self.count)
         return self.mean - half, self.mean + half
+
+
+class Scenes:
+    """Figures scene by scene: frames of one scene are alike, and count as one figure, their mean."""
+
+    def __init__(self) -> None:
+        self._each: dict[str, Mean] = {}
+
+    def add(self, scene: str, value: float) -> None:
+        """Count one more figure of that scene."""
+        self._each.setdefault(scene, Mean()).add(value)
+
+    @property
+    def count(self) -> int:
+        """How many figures there are."""
+        return sum(one.count for one in self._each.values())
+
+    @property
+    def mean(self) -> Mean:
+        """The mean over scenes, whose interval is that of so many scenes and not of so many figures."""
+        over = Mean()
+        for one in self._each.values():
+            over.add(one.mean)
+        return over
 
 
 def student(freedom: int) -> float:

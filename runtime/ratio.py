@@ -18,7 +18,7 @@ from runtime.contract import Contract
 from runtime.errors import BadOption
 from runtime.raw import Raw
 
-__all__ = ["Ratio", "choose", "sweep"]
+__all__ = ["AS_ASKED", "Ratio", "choose", "sweep"]
 
 Array = np.ndarray[Any, Any]
 POINT = 0.8
@@ -26,6 +26,7 @@ BRIGHTEST = 99.0  # percentile
 SQUARE = 12  # mosaic pixels a side, whole cells of Bayer and X-Trans: noise is down by 8, a lamp is still a lamp
 MOST_ROWS = 128  # rows of squares looked at, evenly spread
 STOPS = 3
+AS_ASKED = "as asked"  # why a ratio is what it is, where it is the one that was given
 
 
 @dataclass(frozen=True)
@@ -47,7 +48,7 @@ def choose(text: str, raw: Raw, contract: Contract) -> Ratio:
         value = math.nan
     if not (math.isfinite(value) and value > 0):
         raise BadOption("--ratio", text, f"auto, sweep or a number from 1 to {most:g}")
-    return _within(value, "as asked", most)
+    return _within(value, AS_ASKED, most)
 
 
 def sweep(raw: Raw, contract: Contract) -> list[float]:

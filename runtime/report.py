@@ -14,7 +14,7 @@ from runtime.errors import BadOption
 from runtime.inputs import spare
 from runtime.report_case import case, plots, why_no_energy
 from runtime.report_cells import Cell, table, word
-from runtime.report_data import Bench, read_bench, read_eval
+from runtime.report_data import Bench, Evaluation, read_bench, read_eval
 from runtime.report_models import Subject, subjects
 from runtime.report_pictures import Scene, pictures, scenes
 from runtime.report_tables import benches as bench_table
@@ -34,25 +34,31 @@ def report(
     now: datetime | None = None,
 ) -> Path:
     """Write the page of these files and return its path; `shown` is a folder of folders of pictures."""
-    out, judged, measured = Path(out), [Path(one) for one in evals], [Path(one) for one in benches]
+    out, judged, measured = Path(out), _once(evals), _once(benches)
     if not judged and not measured:
         raise BadOption("a report", "of nothing", "--eval, --bench or both")
     spare([*judged, *measured], [out], allowed="a file that is not one of those it reports")
-    lines = [line for path in judged for line in read_eval(path)]
+    told = [read_eval(path) for path in judged]
     given = [read_bench(path) for path in measured]
-    models = subjects(lines, given)
-    page = _page(
-        models, given, scenes(shown) if shown else [], _about(judged, measured, command, now or datetime.now())
-    )
+    models = subjects([line for one in told for line in one.lines], given)
+    page = _page(models, given, scenes(shown) if shown else [], _about(told, given, command, now or datetime.now()))
     with writing(out) as file:
         file.write(page.encode())
     return out
 
 
+def _once(paths: Iterable[str | Path]) -> list[Path]:
+    """Each file once, as it was first named: one that is given twice would count twice."""
+    found: dict[Path, Path] = {}
+    for path in map(Path, paths):
+        found.setdefault(path.absolute(), path)
+    return list(found.values())
+
+
 def _page(models: Sequence[Subject], given: Sequence[Bench], seen: Sequence[Scene], about: dict[str, str]) -> str:
     viewer, note = pictures(seen, models) if seen else ("", "")
     energy = why_no_energy(models)
-    bad = sum(len(one.failed) for one in models)
+    bad = len({(line.pair, line.dark) for one in models for line in one.failed})
     holes = {
         **about,
         "title": f"{len(models)} model{'s' if len(models) != 1 else ''}, judged and measured",
@@ -87,19 +93,27 @@ def _filled(template: str, holes: Mapping[str, str]) -> str:
     return re.sub(f"@({'|'.join(holes)})@", lambda hole: holes[hole[1]], template)
 
 
-def _about(evals: Sequence[Path], benches: Sequence[Path], command: Sequence[str], now: datetime) -> dict[str, str]:
+def _about(
+    evals: Sequence[Evaluation], benches: Sequence[Bench], command: Sequence[str], now: datetime
+) -> dict[str, str]:
     """When, by which version, from which files and with which line the report was made."""
     try:
         version = f"qk-unet {importlib.metadata.version('qk-unet')}"
     except importlib.metadata.PackageNotFoundError:
         version = "qk-unet from a folder, not installed"
-    kinds = [("evaluation", path) for path in evals] + [("bench", path) for path in benches]
+    sources = [f"evaluation {one.path.name}{_torn(one.torn)}" for one in evals]
+    sources += [f"bench {one.path.name}" for one in benches]
     return {
         "date": escaped(f"{now:%Y-%m-%d %H:%M}"),
         "version": escaped(version),
         "command": escaped(shlex.join(command)) or "not told",
-        "sources": escaped(", ".join(f"{kind} {path.name}" for kind, path in kinds)),
+        "sources": escaped(", ".join(sources)),
     }
+
+
+def _torn(lines: int) -> str:
+    """What is said of a file that a run that was killed wrote to: its pairs are judged again, its lines stay torn."""
+    return f" ({lines} torn line{'s' if lines != 1 else ''} passed over)" if lines else ""
 
 
 def _machines(given: Sequence[Bench]) -> str:

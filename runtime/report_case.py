@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 
 from runtime.measure import Mean
 from runtime.plot import Mark, Series, scatter
 from runtime.report_cells import short
-from runtime.report_data import Bench, Row
-from runtime.report_models import Subject, average, figures
+from runtime.report_data import Bench, Judged, Row
+from runtime.report_models import Subject, over_scenes
 from runtime.report_tables import frames_of
 from runtime.viewer import escaped
 
 __all__ = ["case", "plots", "why_no_energy"]
 
+FRONT = '<polyline class="front"'  # what a drawing has where two or more are beaten by none
+LIT = {"camera": "the camera's linear light", "srgb": "sRGB's linear light", "linear": "linear light"}
+
 Frame = tuple[str, str]
+Known = tuple[Judged, float]
 Measured = tuple[Subject, Bench, Row]
 
 
@@ -26,49 +30,59 @@ def case(models: Sequence[Subject]) -> str:
 
 def _quality(models: Sequence[Subject]) -> str:
     """The best on the frames that all were judged on: one that had the easier ones would lead by them."""
-    judged = [one for one in models if one.judged and one.mean("developed").count]
+    judged = [one for one in models if one.judged and one.developed.count]
     if not judged:
         return "No picture was judged."
-    seen = [_by_frame(one, "developed") for one in judged]
+    seen = [_by_frame(one) for one in judged]
     common = set.intersection(*map(set, seen))
     among = f"Of {len(judged)} models judged on {frames_of(judged)}"
     if not common:
         return f"{among}, none can be called the best: there is no frame on which all can be compared."
-    means = [average(psnr[frame] for frame in common) for psnr in seen]
+    means = [_mean(psnr, common) for psnr in seen]
     first, *others = sorted(range(len(judged)), key=lambda i: -means[i].mean)
-    best, told = judged[first].name, _told(judged[first], means[first], common)
+    best, told = judged[first].name, _told(means[first], list(seen[first].values()), common)
     if not others:
         return f"On {frames_of(judged)}, {best} reaches {told}."
     after = others[0]
-    lead = _lead(average(seen[first][frame] - seen[after][frame] for frame in common), judged[after].name)
     where = f" on the {len(common)} that can be compared" if any(psnr.keys() != common for psnr in seen) else ""
-    return f"{among}, {best} makes the best pictures{where}: {told}; {lead}."
+    lead = over_scenes((seen[first][frame][0], seen[first][frame][1] - seen[after][frame][1]) for frame in common)
+    claim, why = _lead(lead, best, judged[after].name)
+    return f"{among}, {claim}{where}: {told}; {why}."
 
 
-def _by_frame(one: Subject, space: str) -> dict[Frame, float]:
-    """The PSNR of each frame that has one, the mean of those at several ratios."""
-    found: dict[Frame, list[float]] = {}
-    for line in one.judged:
-        found.setdefault((line.pair, line.dark), []).append(figures(line, space).psnr)
-    means = {frame: average(values) for frame, values in found.items()}
-    return {frame: mean.mean for frame, mean in means.items() if mean.count}
+def _by_frame(one: Subject) -> dict[Frame, Known]:
+    """The PSNR of the developed picture of each frame that has one."""
+    return {(x.pair, x.dark): (x, x.developed.psnr) for x in one.judged if math.isfinite(x.developed.psnr)}
 
 
-def _told(one: Subject, developed: Mean, frames: Collection[Frame]) -> str:
+def _mean(psnr: Mapping[Frame, Known], frames: Iterable[Frame]) -> Mean:
+    return over_scenes(psnr[frame] for frame in frames)
+
+
+def _told(developed: Mean, lines: Sequence[Known], frames: Collection[Frame]) -> str:
     """What a model reaches on these frames."""
-    linear = average(psnr for frame, psnr in _by_frame(one, "linear").items() if frame in frames)
     low, high = developed.interval
     sure = f", with 95 % confidence between {low:.2f} and {high:.2f}" if developed.count > 1 else ""
-    told = f"{developed.mean:.2f} dB developed{sure}"
-    return f"{told}, and {linear.mean:.2f} dB in linear light" if linear.count else told
+    told = [f"{developed.mean:.2f} dB developed{sure}"]
+    for light, name in LIT.items():
+        found = [line for line, _ in lines if (line.pair, line.dark) in frames and line.light == light]
+        linear = over_scenes((line, line.linear.psnr) for line in found)
+        told += [f"{linear.mean:.2f} dB in {name}"] if linear.count else []
+    return ", and ".join(told)
 
 
-def _lead(ahead: Mean, after: str) -> str:
-    """How far the best is ahead of the next, frame by frame, and whether that may be chance."""
+def _lead(ahead: Mean, best: str, after: str) -> tuple[str, str]:
+    """What can be claimed of the best, and how far it is ahead of the next, frame by frame."""
     low, high = ahead.interval
-    sure = f" ± {high - ahead.mean:.2f}" if ahead.count > 1 else ""
-    chance = ", which may be chance" if low <= 0 <= high else ""
-    return f"frame by frame {ahead.mean:.2f}{sure} dB ahead of {after}{chance}"
+    apart = f"{ahead.mean:.2f}" + (f" ± {high - ahead.mean:.2f}" if ahead.count > 1 else "")
+    if float(f"{ahead.mean:.2f}") == 0:
+        return f"{best} and {after} are level", f"frame by frame {apart} dB apart"
+    why = f"frame by frame {apart} dB ahead of {after}"
+    if ahead.count == 1:
+        return f"{best} is ahead", f"{why}, and one scene tells nothing of others"
+    if not low > 0:
+        return f"{best} is ahead", f"{why}, which may be chance"
+    return f"{best} makes the best pictures", why
 
 
 def _speed(models: Sequence[Subject]) -> str:
@@ -123,13 +137,13 @@ def plots(models: Sequence[Subject]) -> str:
 
 def _plot(models: Sequence[Subject], title: str, unit: str, value: Callable[[Row], float], why: str) -> str:
     points = [each for each in _measured(models) if math.isfinite(value(each[2])) and value(each[2]) > 0]
-    shown = [each for each in points if each[0].mean("developed").count]
+    shown = [each for each in points if each[0].developed.count]
     if not shown:
         missing = why if not points else "none of the models that were measured was judged"
         return f'<p class="none"><strong>{title.lower()}:</strong> {escaped(missing)}</p>'
     kinds: dict[str, list[Mark]] = {}
     for one, bench, row in shown:
-        mark = Mark(value(row), one.mean("developed").mean, one.name)
+        mark = Mark(value(row), one.developed.mean, one.name)
         kinds.setdefault(_kind(bench, row, [each[1] for each in shown]), []).append(mark)
     alike = len({_alike(bench) for _, bench, _ in shown}) == 1 or title == "Size"
     series = [Series(name, marks) for name, marks in kinds.items()]
@@ -138,7 +152,7 @@ def _plot(models: Sequence[Subject], title: str, unit: str, value: Callable[[Row
     outside = [one.name for one in models if one.name not in inside]
     note = f"Not in the plot, for want of one of the two: {', '.join(outside)}." if outside else ""
     note = " ".join(("" if alike else "Benches of several machines or sizes: no line is drawn through them.", note))
-    line = "The dashed line goes through what no other beats." if alike and len(shown) > 1 else ""
+    line = "The dashed line goes through what no other beats." if FRONT in drawing else ""
     return (
         f'<figure class="plot"><div class="wide" tabindex="0" role="group" aria-label="{title} and quality">'
         f"{drawing}</div><figcaption>{escaped(f'{line} {note}'.strip())}</figcaption></figure>"

@@ -31,9 +31,7 @@ def table(name: str, heads: Sequence[str], rows: Sequence[Sequence[Cell]], capti
     if not rows:
         return f'<p class="none">{escaped(caption)} Nothing of it was measured.</p>'
     head = "".join(f'<th scope="col"{kind}>{escaped(one)}</th>' for one, kind in zip(heads, _kinds(rows), strict=True))
-    body = "\n".join(
-        f'<tr><th scope="row">{escaped(row[0].text)}</th>{"".join(map(str, row[1:]))}</tr>' for row in rows
-    )
+    body = "\n".join(map(_row, rows))
     return (
         f'<div class="wide" tabindex="0" role="group" aria-label="{escaped(caption)}"><table class="sortable" '
         f'id="{name}"><caption><span>{escaped(caption)}</span></caption>\n<thead><tr>{head}</tr></thead>\n'
@@ -59,6 +57,12 @@ def number(value: float, *, told: str = "", missing: str = "not told") -> Cell:
 def short(value: float) -> str:
     """Three digits, no powers of ten where people write none."""
     return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
+
+
+def _row(cells: Sequence[Cell]) -> str:
+    """A row; its head is cut where it is long, and its title is not."""
+    head = escaped(cells[0].text)
+    return f'<tr><th scope="row" title="{head}">{head}</th>{"".join(map(str, cells[1:]))}</tr>'
 
 
 def _kinds(rows: Sequence[Sequence[Cell]]) -> list[str]:

@@ -10,8 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from runtime.errors import UnreadableFile
+from runtime.evaluating import BY_NAME
+from runtime.report_fields import Fields, shortened
+from runtime.scores import LIGHTS
 
-__all__ = ["Bench", "Failed", "Figures", "Frame", "Judged", "Row", "Who", "read_bench", "read_eval"]
+__all__ = ["Bench", "Evaluation", "Failed", "Figures", "Frame", "Judged", "Row", "Who", "read_bench", "read_eval"]
 
 VERSION = 1
 UNPAIRED = {"file", "error"}  # of a line: a file without a partner, which no model was judged on
@@ -21,7 +24,7 @@ BENCH = "give what qk-run bench --out or --json wrote"
 
 @dataclass(frozen=True)
 class Who:
-    """A model as it was run; "" is what its file did not tell."""
+    """A model as it was run; "" is what its file did not tell, and what was asked is then what eval does by itself."""
 
     model: str
     file: str
@@ -30,6 +33,15 @@ class Who:
     bits: str
     engine: str
     provider: str
+    ratio: str = BY_NAME
+    strength: float = 1.0
+
+    @property
+    def asked(self) -> str:
+        """What was asked of it, in words, but for what eval does by itself."""
+        ratio = f"ratio {self.ratio}" if self.ratio != BY_NAME else ""
+        strength = f"strength {self.strength:g}" if self.strength != 1 else ""
+        return ", ".join(filter(None, (ratio, strength)))
 
     @property
     def key(self) -> str:
@@ -52,11 +64,18 @@ class Judged:
     who: Who
     pair: str
     dark: str
+    clean: str
     ratio: float
     size: str
+    light: str  # whose is linear: camera, srgb, or linear where that was not told
     linear: Figures
     developed: Figures
     seconds: Mapping[str, float]
+
+    @property
+    def scene(self) -> str:
+        """What frames that are no independent ones share: their clean picture."""
+        return self.clean or self.pair or self.dark
 
 
 @dataclass(frozen=True)
@@ -67,6 +86,15 @@ class Failed:
     pair: str
     dark: str
     error: str
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """The lines of one file, and how many more were torn off by a kill or a full disk."""
+
+    path: Path
+    lines: tuple[Judged | Failed, ...]
+    torn: int
 
 
 @dataclass(frozen=True)
@@ -112,92 +140,43 @@ NUMBERS = (
 )
 
 
-@dataclass(frozen=True)
-class _Fields:
-    """An object of a file, whose fields are of the kind they should be or refused in words."""
-
-    path: Path
-    where: str
-    remedy: str
-    fields: Mapping[str, Any]
-
-    def refuse(self, why: str) -> UnreadableFile:
-        return UnreadableFile(self.path, f"cannot be reported: {self.where} {why}", self.remedy)
-
-    def number(self, name: str, *, needed: bool = False) -> float:
-        found = self.fields.get(name)
-        if found is None and (not needed or name in self.fields):  # null: what has no number
-            return math.nan
-        if isinstance(found, bool) or not isinstance(found, (int, float)):
-            raise self.refuse(f"has {_short(found)} as {name}, no number")
-        try:
-            return float(found)
-        except OverflowError:
-            raise self.refuse(f"has a {name} beyond all numbers") from None
-
-    def text(self, name: str, *, needed: bool = False) -> str:
-        found = self.fields.get(name)
-        if needed and (not isinstance(found, str) or not found):
-            raise self.refuse(f"has {_short(found)} as {name}, no text")
-        if isinstance(found, (list, tuple)):
-            return "/".join(map(str, found))
-        return "" if found is None else str(found)
-
-    def numbers(self, name: str, *, needed: bool = False) -> dict[str, float]:
-        inside = self.inside(name, needed=needed)
-        return {key: inside.number(key) for key in inside.fields}
-
-    def inside(self, name: str, *, needed: bool = False) -> _Fields:
-        found = self.fields.get(name)
-        if found is None and not needed:
-            found = {}
-        if not isinstance(found, dict):
-            raise self.refuse(f"has {_short(found)} as {name}, no object")
-        return _Fields(self.path, f"{self.where}, {name},", self.remedy, found)
-
-    def each(self, name: str) -> list[_Fields]:
-        found = self.fields.get(name) or []
-        if not isinstance(found, list) or not all(isinstance(one, dict) for one in found):
-            raise self.refuse(f"has no list of objects as {name}")
-        return [_Fields(self.path, f"{name}[{i}]", self.remedy, one) for i, one in enumerate(found)]
-
-
-def read_eval(path: str | Path) -> list[Judged | Failed]:
-    """Every line of an evaluation; a last line that was torn off is passed over, and so is what tells of no model."""
+def read_eval(path: str | Path) -> Evaluation:
+    """Every line that tells of a model; one that is no JSON was torn, and is counted."""
     path = Path(path)
     found: list[Judged | Failed] = []
-    lines = [(i, line) for i, line in enumerate(_text(path, EVAL).split("\n"), 1) if line.strip()]
-    for i, line in lines:
+    torn = 0
+    for i, line in enumerate(_bytes(path, EVAL).split(b"\n"), 1):
+        if not line.strip():
+            continue
         try:
             value = json.loads(line)
         except (ValueError, RecursionError):
-            if (i, line) == lines[-1]:
-                break
-            raise UnreadableFile(path, f"is no evaluation: line {i} is no JSON", EVAL) from None
+            torn += 1
+            continue
         if not isinstance(value, dict):
             raise UnreadableFile(path, f"is no evaluation: line {i} is no JSON object", EVAL)
         if value.get("kind") == "bench":
             raise UnreadableFile(path, "is a bench and no evaluation", "give it with --bench")
         if "summary" not in value and value.keys() != UNPAIRED:
-            found.append(_line(_Fields(path, f"line {i}", EVAL, value)))
+            found.append(_line(Fields(path, f"line {i}", EVAL, value)))
     if not found:
         raise UnreadableFile(path, "holds no evaluation", EVAL)
-    return found
+    return Evaluation(path, tuple(found), torn)
 
 
 def read_bench(path: str | Path) -> Bench:
     """The rows and frames of a bench, and the machine they were measured on."""
     path = Path(path)
     try:
-        value = json.loads(_text(path, BENCH))
+        value = json.loads(_bytes(path, BENCH))
     except (ValueError, RecursionError):
         raise UnreadableFile(path, "is no bench: it is no JSON, or cut short", BENCH) from None
     if not isinstance(value, dict) or value.get("kind") != "bench":
         raise UnreadableFile(path, "is no bench", BENCH)
     if value.get("version") != VERSION:
-        found = _short(value.get("version"))
+        found = shortened(value.get("version"))
         raise UnreadableFile(path, f"is a bench of version {found}", f"version {VERSION} can be reported")
-    whole = _Fields(path, "the bench", BENCH, value)
+    whole = Fields(path, "the bench", BENCH, value)
     return Bench(
         path=path,
         machine=whole.inside("machine").fields,
@@ -207,53 +186,58 @@ def read_bench(path: str | Path) -> Bench:
     )
 
 
-def _line(line: _Fields) -> Judged | Failed:
+def _line(line: Fields) -> Judged | Failed:
     who, pair, dark = _who(line), line.text("pair"), line.text("dark")
     if "error" in line.fields:
         return Failed(who, pair, dark, line.text("error") or "no reason was written")
     figures = [line.inside(name, needed=True) for name in ("linear", "developed")]
     linear, developed = (Figures(_psnr(one), one.number("ssim")) for one in figures)
-    return Judged(who, pair, dark, line.number("ratio"), _size(line), linear, developed, line.numbers("seconds"))
+    return Judged(
+        who=who,
+        pair=pair,
+        dark=dark,
+        clean=line.text("clean"),
+        ratio=line.number("ratio"),
+        size=_size(line),
+        light=told if (told := line.text("light")) in LIGHTS else "linear",
+        linear=linear,
+        developed=developed,
+        seconds=line.numbers("seconds"),
+    )
 
 
-def _psnr(figures: _Fields) -> float:
+def _psnr(figures: Fields) -> float:
     """JSON has no infinity: a null beside an error of 0 is one."""
     told = figures.number("psnr", needed=True)
     return math.inf if math.isnan(told) and figures.number("mse") == 0 else told
 
 
-def _row(row: _Fields) -> Row:
+def _row(row: Fields) -> Row:
     numbers = {name: row.number(name, needed=name == "median_ms") for name in NUMBERS}
     return Row(_who(row), numbers, row.text("energy_why"), row.text("error_against"))
 
 
-def _frame(frame: _Fields) -> Frame:
+def _frame(frame: Fields) -> Frame:
     numbers = {name: frame.number(name) for name in ("total_s", "overlapped_s", "peak_bytes", "energy_mj")}
     path, kind = frame.text("path"), frame.text("format")
     return Frame(_who(frame), path, _size(frame), kind, frame.numbers("seconds"), numbers)
 
 
-def _who(fields: _Fields) -> Who:
-    rest = (fields.text(name) for name in ("file", "digest", "network", "bits", "engine", "provider"))
-    return Who(fields.text("model", needed=True), *rest)
+def _who(fields: Fields) -> Who:
+    rest = {name: fields.text(name) for name in ("file", "digest", "network", "bits", "engine", "provider")}
+    asked = fields.inside("asked")
+    ratio, strength = asked.text("ratio") or BY_NAME, asked.number("strength", missing=1.0)
+    return Who(model=fields.text("model", needed=True), **rest, ratio=ratio, strength=strength)
 
 
-def _size(fields: _Fields) -> str:
+def _size(fields: Fields) -> str:
     """Width x height, as pictures are spoken of."""
     sides = [fields.number(name) for name in ("width", "height")]
     return " x ".join(f"{side:g}" for side in sides) if all(map(math.isfinite, sides)) else ""
 
 
-def _text(path: Path, remedy: str) -> str:
+def _bytes(path: Path, remedy: str) -> bytes:
     try:
-        return path.read_text("utf-8")
+        return path.read_bytes()
     except OSError as error:
         raise UnreadableFile(path, f"cannot be read ({error.strerror})", remedy) from None
-    except UnicodeDecodeError:
-        raise UnreadableFile(path, "is no text", remedy) from None
-
-
-def _short(value: object) -> str:
-    """What was found, as a message can hold it."""
-    text = json.dumps(value, default=str)
-    return text if len(text) <= 40 else text[:39] + "…"

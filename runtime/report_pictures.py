@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePath
 
 from runtime.errors import BadOption, UnreadableFile
+from runtime.report_made import made
 from runtime.report_models import Subject
 from runtime.viewer import MAX_SIDE, SUFFIXES, escaped, image, picture, read, shown, stage
 
@@ -15,6 +16,10 @@ __all__ = ["Scene", "pictures", "scenes"]
 
 PIXELS = 150e6  # of all pictures together: a page of some 100 MB, which telephones still open
 FIRST, LAST = ("amplified", "input", "dark"), ("clean",)  # what came in stands before the models, the truth behind
+FIGURES = (
+    " A picture has its dB, which are of 16 bits, where its file tells of a model, a ratio and a strength that its "
+    "frame was judged with."
+)
 REMEDY = "give a folder of folders: one for each model, amplified or clean, with pictures of equal names"
 
 
@@ -46,7 +51,7 @@ def scenes(folder: str | Path) -> list[Scene]:
 
 def pictures(given: Sequence[Scene], models: Sequence[Subject]) -> tuple[str, str]:
     """The viewer with all scenes, and what is to be known about its pictures."""
-    made, smaller = [], False
+    figures, smaller = [], False
     side = _side(given)
     for scene in given:
         for name, whole in zip(scene.sides, read(scene.sides.values()), strict=True):
@@ -55,8 +60,9 @@ def pictures(given: Sequence[Scene], models: Sequence[Subject]) -> tuple[str, st
             note = _quality(scene, name, models)
             caption = escaped(f"{scene.name}: {name} {note}".rstrip())
             drawn = image(name, one, scene=scene.name, note=note)
-            made.append(f"<figure>{drawn}<figcaption>{caption}</figcaption></figure>")
-    return stage(made, scenes=True), _note(given, side=side if smaller else None)
+            figures.append(f"<figure>{drawn}<figcaption>{caption}</figcaption></figure>")
+    judged = any(one.judged for one in models)
+    return stage(figures, scenes=True), _note(given, side=side if smaller else None, judged=judged)
 
 
 def _side(given: Sequence[Scene]) -> int:
@@ -78,19 +84,18 @@ def _rank(name: str) -> tuple[int, str]:
 
 
 def _quality(scene: Scene, side: str, models: Sequence[Subject]) -> str:
-    """The dB of this very picture, where an evaluation has it."""
-    for one in models:
-        names = {one.name, one.who.model, PurePath(one.who.model).stem, PurePath(one.who.file).stem}
-        for line in one.judged if side in names else ():
-            if scene.name in (line.pair, PurePath(line.pair).stem, PurePath(line.dark).stem):
-                return f"{line.developed.psnr:.2f} dB"
-    return ""
+    """The dB of this very picture, where an evaluation has its frame made as the picture says that it was."""
+    how = made(scene.sides[side])
+    frames = (line for one in models for line in one.judged if scene.name in (line.pair, PurePath(line.dark).stem))
+    found = {line.developed.psnr for line in frames if how.is_of(line)}
+    # Two figures are of two frames of one name: whose this picture is cannot be told.
+    return f"{found.pop():.2f} dB" if len(found) == 1 and all(map(math.isfinite, found)) else ""
 
 
-def _note(given: Sequence[Scene], *, side: int | None) -> str:
-    """Whether pictures are smaller here than they are, and which are missing."""
+def _note(given: Sequence[Scene], *, side: int | None, judged: bool) -> str:
+    """Whether pictures are smaller here than they are, which are missing, and which have figures."""
     told = f"Pictures are shown smaller than they are, no side longer than {side} pixels; 100 % is of that size."
     sides = list(dict.fromkeys(name for scene in given for name in scene.sides))
     lost = [f"{scene.name} of {name}" for scene in given for name in sides if name not in scene.sides]
     missing = f" Not there: {', '.join(lost)}." if lost else ""
-    return escaped((told if side else "Pictures are shown in their own size.") + missing)
+    return escaped((told if side else "Pictures are shown in their own size.") + missing + (FIGURES if judged else ""))

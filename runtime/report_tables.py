@@ -8,28 +8,32 @@ from itertools import chain, repeat
 
 from runtime.measure import Mean
 from runtime.report_cells import Cell, count, number, table, word
-from runtime.report_data import Bench, Judged
-from runtime.report_models import Subject, average, figures
+from runtime.report_data import Bench, Figures, Judged
+from runtime.report_models import SPACES, Subject, average, figures, inside, over_scenes, spaces
+from runtime.scores import LIGHTS, TIMED
 from runtime.viewer import escaped
 
 __all__ = ["benches", "failures", "files", "frames_of", "images", "means", "ratios", "stages", "worst"]
 
 MOST_RATIOS = 8  # columns; more ratios than these are put together between 1, 2 and 5 times powers of ten
-SPACES = ("developed", "linear")
+FEW = 20  # rounds below which the slowest twentieth is less than one of them
 
 
 def means(models: Sequence[Subject]) -> str:
     """A line for each model: how good on average, and how sure that is."""
-    heads = ["model", "network", "bits", "engine", "frames"]
-    heads += ["developed, dB", "developed, SSIM", "linear, dB", "linear, SSIM"]
+    known = spaces(models)
+    heads = ["model", "network", "bits", "engine", "frames", "scenes"]
+    heads += [f"{SPACES[space]}, {figure}" for space in known for figure in ("dB", "SSIM")]
     rows = []
     for one in models:
-        cells = [word(one.name), *map(word, (one.who.network, one.who.bits)), word(_ran(one)), count(len(one.judged))]
-        for space in SPACES:
-            found = [figures(line, space) for line in one.judged]
-            cells += [_mean([f.psnr for f in found], digits=2), _mean([f.ssim for f in found], digits=4)]
+        cells = [word(one.name), *map(word, (one.who.network, one.who.bits)), word(_ran(one))]
+        cells += [count(len(one.judged)), count(len({line.scene for line in one.judged}))]
+        for space in known:
+            found = [(line, figures(line, space)) for line in inside(one.judged, space)]
+            cells.append(_mean([(line, figure.psnr) for line, figure in found], digits=2))
+            cells.append(_mean([(line, figure.ssim) for line, figure in found], digits=4))
         rows.append(cells)
-    return table("means", heads, rows, "Means over all frames, ± half of the 95 % interval.")
+    return table("means", heads, rows, "Means over scenes, each the mean of its frames, ± half of the 95 % interval.")
 
 
 def ratios(models: Sequence[Subject]) -> str:
@@ -42,12 +46,13 @@ def ratios(models: Sequence[Subject]) -> str:
     if not judged or not bands:
         return '<p class="none">No ratio of exposures was told.</p>'
     made = []
-    for space in SPACES:
+    for space in spaces(models):
         rows = []
         for one in judged:
-            inside = [[line for line in one.judged if _within(line, wanted, band)] for wanted in bands]
-            rows.append([word(one.name), *(_mean([figures(x, space).psnr for x in some], digits=2) for some in inside)])
-        caption = f"dB {space if space == 'developed' else 'in linear light'}, by how many times brighter."
+            found = [(line, figures(line, space).psnr) for line in inside(one.judged, space)]
+            banded = [[each for each in found if _within(each[0], wanted, band)] for wanted in bands]
+            rows.append([word(one.name), *(_mean(some, digits=2) for some in banded)])
+        caption = f"dB by how many times brighter: {SPACES[space]}."
         made.append(table(f"ratios-{space}", ["model", *told], rows, caption))
     return "\n".join(made)
 
@@ -55,19 +60,21 @@ def ratios(models: Sequence[Subject]) -> str:
 def images(models: Sequence[Subject]) -> str:
     """A line for each frame through each model."""
     heads = ["frame", "model", "ratio", "pixels", "developed, dB", "developed, SSIM", "linear, dB", "linear, SSIM"]
+    heads += ["light", f"s, {' and '.join(TIMED)}"]
     rows = [
         [
             word(frame_name(line)),
             word(one.name),
             number(line.ratio, told=f"x{line.ratio:g}"),
             word(line.size),
-            *(cell for space in SPACES for cell in _both(line, space)),
-            number(sum(line.seconds.values()) if line.seconds else math.nan),
+            *(cell for found in (line.developed, line.linear) for cell in _both(found)),
+            word(LIGHTS.get(line.light, "")),
+            number(sum(line.seconds.get(name, math.nan) for name in TIMED)),
         ]
         for one in models
         for line in one.judged
     ]
-    return table("images", [*heads, "s, all stages"], rows, "Every frame through every model.")
+    return table("images", heads, rows, "Every frame through every model.")
 
 
 def worst(models: Sequence[Subject], *, most: int = 5) -> str:
@@ -85,11 +92,12 @@ def benches(models: Sequence[Subject]) -> str:
     for one, (bench, row) in chain.from_iterable(zip(repeat(model), model.rows) for model in models):
         n = row.numbers
         why = "not measurable" if row.energy_why else "not measured"  # the reason stands under the table
-        timed = ("load_ms", "median_ms", "p95_ms", "per_second", "times_first")
         rows.append(
             [
                 *(word(one.name), word(_ran(one)), word(bench.path.stem), number(n["size_bytes"] / 1e6)),
-                *(number(n[name]) for name in timed),
+                *(number(n[name]) for name in ("load_ms", "median_ms")),
+                Cell("too few rounds") if _few(bench) else number(n["p95_ms"]),
+                *(number(n[name]) for name in ("per_second", "times_first")),
                 number(n["peak_bytes"] / 1e6, missing="not measured"),
                 *(number(n[name], told=f"{n[name]:.1%}") for name in ("int8_share", "provider_share")),
                 number(n["energy_mj"], missing=why),
@@ -101,14 +109,14 @@ def benches(models: Sequence[Subject]) -> str:
 
 
 def stages(models: Sequence[Subject], given: Sequence[Bench]) -> str:
-    """Where the time of a whole frame goes: means of the evaluations, and the frames of the benches."""
-    judged = [one for one in models if any(line.seconds for line in one.judged)]
-    names = _known(line.seconds for one in judged for line in one.judged)
+    """Where the time goes: the evaluations' means of what is not judging, and whole frames of the benches."""
     rows = [
-        [word(one.name), *(_ms(average(line.seconds.get(name, math.nan) for line in one.judged)) for name in names)]
-        for one in judged
+        [word(one.name), *(_ms(average(line.seconds.get(name, math.nan) for line in one.judged)) for name in TIMED)]
+        for one in models
+        if any(line.seconds for line in one.judged)
     ]
-    made = [table("stages", ["model", *names], rows, "Milliseconds a frame in the evaluations, on average.")]
+    caption = "Milliseconds a frame in the evaluations, on average, from the mosaic to the network's answer."
+    made = [table("stages", ["model", *TIMED], rows, caption)]
     frames = [frame for bench in given for frame in bench.frames]
     names = _known(frame.seconds for frame in frames)
     rows = [
@@ -144,11 +152,13 @@ def files(models: Sequence[Subject]) -> str:
 
 
 def frames_of(models: Sequence[Subject]) -> str:
-    """How many frames models were judged on, and whether all on the same."""
+    """How many frames models were judged on, of how many scenes, and whether all on the same."""
     sets = [{(line.pair, line.dark) for line in one.judged} for one in models]
     counts = sorted({len(some) for some in sets})
     if all(some == sets[0] for some in sets):
-        return f"{counts[0]} frame{'s' if counts[0] != 1 else ''}"
+        scenes = len({line.scene for line in models[0].judged})
+        of = f" of {_counted(scenes, 'scene')}" if scenes != counts[0] else ""
+        return _counted(counts[0], "frame") + of
     common = len(set.intersection(*sets))
     return f"{counts[0]} to {counts[-1]} frames, not all on the same ({common} in common)"
 
@@ -158,8 +168,7 @@ def frame_name(line: Judged) -> str:
     return line.pair or line.dark
 
 
-def _both(line: Judged, space: str) -> Iterator[Cell]:
-    found = figures(line, space)
+def _both(found: Figures) -> Iterator[Cell]:
     if found.psnr == math.inf:
         yield Cell("no difference", math.inf)
     else:
@@ -167,16 +176,27 @@ def _both(line: Judged, space: str) -> Iterator[Cell]:
     yield number(found.ssim, told=f"{found.ssim:.4f}")
 
 
-def _mean(values: list[float], *, digits: int) -> Cell:
-    """A mean with its interval; what could not be counted is said."""
-    mean, exact, lost = average(values), values.count(math.inf), sum(map(math.isnan, values))
+def _mean(found: Sequence[tuple[Judged, float]], *, digits: int) -> Cell:
+    """A mean over scenes with its interval; what could not be counted is said."""
+    values = [value for _, value in found]
+    mean, exact, lost = over_scenes(found), values.count(math.inf), sum(map(math.isnan, values))
     also = f" and {exact} without any difference" if exact else ""
     also += f" and {lost} not told" if lost else ""
     if not mean.count:
         return Cell(also.removeprefix(" and ") or "not judged", math.inf if exact else None)
     if mean.count == 1:
-        return Cell(f"{mean.mean:.{digits}f}, one frame{also}", mean.mean)
+        alone = "one frame" if sum(map(math.isfinite, values)) == 1 else "one scene"
+        return Cell(f"{mean.mean:.{digits}f}, {alone}{also}", mean.mean)
     return Cell(f"{mean.mean:.{digits}f} ± {mean.interval[1] - mean.mean:.{digits}f}{also}", mean.mean)
+
+
+def _few(bench: Bench) -> bool:
+    """Whether a bench tells that it ran too few rounds to know its slowest twentieth."""
+    return bench.rounds.isdecimal() and int(bench.rounds) < FEW
+
+
+def _counted(many: int, what: str) -> str:
+    return f"{many} {what}{'s' if many != 1 else ''}"
 
 
 def _ms(seconds: Mean, *, missing: str = "not told") -> Cell:

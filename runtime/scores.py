@@ -18,14 +18,14 @@ from typing import IO, Any
 
 from runtime.errors import Busy, FileError, UnreadableFile
 from runtime.lock import taken
-from runtime.measure import Mean
+from runtime.measure import Mean, Scenes
 from runtime.pairing import Pair
 
-__all__ = ["FIGURES", "Scores", "Summary", "key_of"]
+__all__ = ["FIGURES", "LIGHTS", "TIMED", "Scores", "Summary", "key_of"]
 
 FIGURES = ("psnr", "ssim", "mse")
 KINDS = ("linear", "developed")
-LIGHTS = ("camera", "srgb")
+LIGHTS = {"camera": "camera's", "srgb": "sRGB's"}  # whose light is linear
 TIMED = ("pack", "infer")  # of the seconds: from the mosaic to the network's answer
 
 
@@ -130,35 +130,51 @@ def _ends_a_line(file: IO[bytes], end: int) -> bool:
 
 
 class Summary:
-    """The means of one model's figures, each with the interval that holds the true one with 95 % confidence."""
+    """The means of one model's figures, each with the interval that holds the true one with 95 % confidence.
+
+    They are means over clean pictures: frames that share one, at several ratios or of a burst, are not independent.
+    """
 
     def __init__(self, model: str) -> None:
         self.model, self.failed = model, 0
-        self.means = {kind: {name: Mean() for name in FIGURES} for kind in KINDS}
+        self.developed = _nothing()
+        self.linear: dict[str, dict[str, Scenes]] = {}  # by whose light it is: two kinds have no mean
         self.seconds = Mean()  # a frame
-        self.lights: set[str] = set()  # whose light is linear
 
     @property
     def count(self) -> int:
         """How many pairs were judged."""
         return self.seconds.count
 
+    @property
+    def scenes(self) -> int:
+        """How many clean pictures they have."""
+        return self.developed["psnr"].mean.count
+
     def add(self, line: dict[str, Any]) -> None:
         """Count one more line."""
         if "error" in line:
             self.failed += 1
             return
-        for kind, means in self.means.items():
-            for name, mean in means.items():
-                mean.add(line[kind][name])
-        self.lights.add(line["light"])
+        for name in FIGURES:
+            self.developed[name].add(line["clean"], line["developed"][name])
+            self.linear.setdefault(line["light"], _nothing())[name].add(line["clean"], line["linear"][name])
         self.seconds.add(sum(line["seconds"][name] for name in TIMED))
 
     def as_dict(self) -> dict[str, Any]:
         """For a JSON line: a mean is [mean, low, high], null where it is not known."""
-        told = {kind: {name: _interval(mean) for name, mean in means.items()} for kind, means in self.means.items()}
-        counted = {"summary": self.model, "n": self.count, "failed": self.failed, "light": sorted(self.lights)}
-        return {**counted, **told, "seconds": _interval(self.seconds)}
+        counted = {"summary": self.model, "n": self.count, "scenes": self.scenes, "failed": self.failed}
+        linear = {light: _intervals(self.linear[light]) for light in sorted(self.linear)}
+        figures = {"developed": _intervals(self.developed), "linear": linear}
+        return {**counted, **figures, "seconds": _interval(self.seconds)}
+
+
+def _nothing() -> dict[str, Scenes]:
+    return {name: Scenes() for name in FIGURES}
+
+
+def _intervals(figures: dict[str, Scenes]) -> dict[str, list[float | None]]:
+    return {name: _interval(scenes.mean) for name, scenes in figures.items()}
 
 
 def _interval(mean: Mean) -> list[float | None]:

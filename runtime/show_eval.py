@@ -12,10 +12,11 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from runtime.evaluating import Terms, evaluate
-from runtime.measure import Mean
+from runtime.measure import Mean, Scenes
 from runtime.memory import parse
 from runtime.pairing import Pairs, paired
-from runtime.scores import Summary
+from runtime.ratio import AS_ASKED
+from runtime.scores import LIGHTS, Summary
 from runtime.tabular import aligned
 
 __all__ = ["evaluate_all", "rows_of"]
@@ -75,7 +76,9 @@ def _said(line: dict[str, Any]) -> str:
         return f"failed   {line['error']}"
     figures = line["developed"]
     name = line["pair"] if line["pair"].isprintable() else repr(line["pair"])
-    return f"judged   {name}, {line['model']}: {figures['psnr']:.2f} dB, SSIM {figures['ssim']:.4f}"
+    told = f"judged   {name}, {line['model']}: {figures['psnr']:.2f} dB, SSIM {figures['ssim']:.4f}"
+    # What the name or the line says is known; any other ratio is said, and why it is that.
+    return told if line["why"] == AS_ASKED else f"{told}, at x{line['ratio']:.4g} ({line['why']})"
 
 
 def _show(summaries: list[Summary], *, as_json: bool) -> None:
@@ -88,16 +91,23 @@ def _show(summaries: list[Summary], *, as_json: bool) -> None:
 
 
 def rows_of(summary: Summary) -> list[tuple[str, ...]]:
-    """Two rows of the table: the picture as it would be saved, and its light."""
-    names = {"camera": "camera's", "srgb": "sRGB's"}
-    lights = " and ".join(names[light] for light in sorted(summary.lights)) or "-"
+    """Rows of the table: the picture as it would be saved, and its light, a row for each kind of it."""
+    seconds = _told(summary.seconds, "{:.2f}", interval=False)
+    kinds = [("developed", summary.developed)]
+    kinds += [(f"linear, {LIGHTS[light]}", summary.linear[light]) for light in sorted(summary.linear)]
     rows: list[tuple[str, ...]] = []
-    for kind, shown in (("developed", "developed"), ("linear", f"linear, {lights}")):
-        mean = summary.means[kind]
-        cells = (_told(mean["psnr"], "{:.2f}"), _told(mean["ssim"], "{:.4f}"), _told(mean["mse"], "{:.2e}"))
-        count = f"{summary.count}" + (f", {summary.failed} failed" if summary.failed else "")
-        rows.append((summary.model, shown, *cells, count, _told(summary.seconds, "{:.2f}", interval=False)))
+    for shown, figures in kinds:
+        psnr, ssim, mse = (figures[name].mean for name in ("psnr", "ssim", "mse"))
+        cells = _told(psnr, "{:.2f}"), _told(ssim, "{:.4f}"), _told(mse, "{:.2e}")
+        rows.append((summary.model, shown, *cells, _counted(figures["psnr"], summary.failed), seconds))
     return rows
+
+
+def _counted(judged: Scenes, failed: int) -> str:
+    """How many pairs, and of how many scenes where that is another number."""
+    scenes = judged.mean.count
+    of = f" of {scenes} scene{'s' if scenes != 1 else ''}" if scenes != judged.count else ""
+    return f"{judged.count}{of}" + (f", {failed} failed" if failed else "")
 
 
 def _told(mean: Mean, form: str, *, interval: bool = True) -> str:

@@ -129,6 +129,17 @@ def test_an_x_trans_frame_is_amplified_and_a_bayer_network_fails_on_it_alone(tmp
     assert "X-Trans" in lines[3]["error"]
 
 
+def test_a_line_tells_what_was_asked_and_the_line_of_a_failure_too(tmp_path):
+    folder = pairs(tmp_path, 2)
+    (folder / "dark/00001_x20.dng").write_bytes(b"no RAW file")
+    plain, lost = judged(folder)
+    assert plain["asked"] == lost["asked"] == {"ratio": "name", "strength": 1.0}
+    assert (plain["ratio"], plain["why"]) == (20, "as asked")
+    blended, lost = judged(folder, ratio="auto", strength=0.2)
+    assert blended["asked"] == lost["asked"] == {"ratio": "auto", "strength": 0.2}
+    assert blended["why"].startswith("auto: ")
+
+
 def test_each_bad_pair_is_named_and_the_rest_goes_on(tmp_path):
     folder = pairs(tmp_path, 7)
     clean = [folder / f"clean/{number:05}.tif" for number in range(7)]

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from runtime.measure import Mean, mse, psnr, ssim, ssim_map
+from runtime.measure import Mean, Scenes, mse, psnr, ssim, ssim_map
 
 ROUNDING = 1e-10  # float64 over a few hundred additions
 
@@ -164,6 +164,31 @@ def test_about_95_of_a_hundred_intervals_hold_the_true_mean():
         held += mean.interval[0] <= 3 <= mean.interval[1]
     # 1900 +- 10 by the binomial; four of its deviations. 1.96 instead of t would hold 88 %.
     assert abs(held - 1900) < 40
+
+
+def test_intervals_over_scenes_hold_the_true_mean_where_those_over_their_frames_do_not():
+    rng = np.random.default_rng(0)
+    over_scenes = over_frames = 0
+    for _ in range(2000):
+        scenes, frames = Scenes(), Mean()
+        for scene, shared in enumerate(rng.normal(3, 2, 5)):
+            for value in rng.normal(shared, 0.5, 3):  # frames of a scene are alike
+                scenes.add(f"{scene}", value)
+                frames.add(value)
+        assert (scenes.count, scenes.mean.count) == (frames.count, 5)
+        for_scenes, for_frames = scenes.mean.interval, frames.interval
+        over_scenes += for_scenes[0] <= 3 <= for_scenes[1]
+        over_frames += for_frames[0] <= 3 <= for_frames[1]
+    # 1900 +- 10 by the binomial; four of its deviations.
+    assert abs(over_scenes - 1900) < 40
+    assert over_frames < 1500  # so alike are frames of a scene: a quarter of the intervals miss
+
+
+def test_a_scene_is_one_figure_however_many_frames_it_has():
+    scenes = Scenes()
+    for scene, value in (("a", 1), ("a", 3), ("b", 8)):
+        scenes.add(scene, value)
+    assert (scenes.count, scenes.mean.count, scenes.mean.mean) == (3, 2, 5)
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf])

@@ -1,21 +1,16 @@
-import json
 import math
 import re
-from datetime import datetime
-from xml.etree import ElementTree
 
 import pytest
-from reported import DIGESTS, MODELS, WHY, bench, evaluation, judged, pictures, row
+from reported import DIGESTS, MODELS, NASTY, WHY, bench, cells, evaluation, judged, lines_of, pictures, row, written
 from test_compare import Page
 
-from runtime import report_pictures
-from runtime.errors import BadOption, FileError, UnreadableFile
+from runtime.errors import BadOption, FileError
 from runtime.measure import Mean
 from runtime.report import report
 from runtime.report_data import Failed, read_bench, read_eval
 from runtime.report_models import subjects
 
-NASTY = "</td><script>alert(1)</script>\"'&@stage@@means@\u202e.onnx"
 HUNDREDTH = 0.00501  # two digits are written: half of the last one, and a float's own rounding
 
 
@@ -23,22 +18,6 @@ HUNDREDTH = 0.00501  # two digits are written: half of the last one, and a float
 def made(tmp_path):
     """An evaluation of three models and a bench of them."""
     return evaluation(tmp_path / "eval.jsonl"), bench(tmp_path / "bench.json")
-
-
-def written(evals, out, **options):
-    return report(evals, out=out / "report.html", now=datetime(2024, 5, 2, 9, 30), **options).read_text("utf-8")
-
-
-def lines_of(path, *lines, end="\n"):
-    path.write_text("\n".join(line if isinstance(line, str) else json.dumps(line) for line in lines) + end)
-    return path
-
-
-def cells(text, name):
-    """The texts of a table's rows."""
-    table = re.search(rf'<table class="sortable" id="{name}">.*?</table>', text, re.S)[0]
-    tree = ElementTree.fromstring(table)
-    return [["".join(cell.itertext()) for cell in line] for line in tree.iter("tr")]
 
 
 def case(text):
@@ -74,7 +53,7 @@ def test_a_lead_that_may_be_chance_is_called_so(tmp_path):
 def test_means_and_their_intervals_are_those_of_the_lines(made, tmp_path):
     heads, *rows = cells(written([made[0]], tmp_path), "means")
     mean = Mean()
-    for line in read_eval(made[0]):
+    for line in read_eval(made[0]).lines:
         if not isinstance(line, Failed) and line.who.model == "plain":
             mean.add(line.developed.psnr)
     (told,) = [one[heads.index("developed, dB")] for one in rows if one[0] == "plain"]
@@ -89,13 +68,13 @@ def test_one_frame_has_no_interval_and_equal_pictures_are_called_so(tmp_path, fi
     same["developed"] |= figures
     lines_of(tmp_path / "a.jsonl", judged("fast", "0", 100, 30.0), same)
     _, *rows = cells(written([tmp_path / "a.jsonl"], tmp_path), "means")
-    assert [one[5] for one in rows] == ["30.00, one frame", "1 without any difference"]
+    assert [one[6] for one in rows] == ["30.00, one frame", "1 without any difference"]
 
 
 def test_ratios_have_a_column_each_or_where_they_are_many_a_band(made, tmp_path):
     text = written([made[0]], tmp_path)
     assert cells(text, "ratios-developed")[0] == ["model", "x100", "x250", "x300"]
-    assert len(cells(text, "ratios-linear")) == 1 + len(MODELS)
+    assert len(cells(text, "ratios-camera")) == 1 + len(MODELS)
     many = [judged("fast", f"{i}", 10 + 17.3 * i, 30.0) for i in range(12)]
     lines_of(tmp_path / "a.jsonl", *many)
     heads = cells(written([tmp_path / "a.jsonl"], tmp_path), "ratios-developed")[0]
@@ -111,7 +90,7 @@ def test_every_frame_has_a_line_and_a_failed_one_stands_apart(made, tmp_path):
 
 def test_what_was_judged_twice_counts_once_and_the_last_time(tmp_path):
     lines_of(tmp_path / "a.jsonl", judged("fast", "0", 100, 20.0), judged("fast", "0", 100, 30.0))
-    assert [one[5] for one in cells(written([tmp_path / "a.jsonl"], tmp_path), "means")[1:]] == ["30.00, one frame"]
+    assert [one[6] for one in cells(written([tmp_path / "a.jsonl"], tmp_path), "means")[1:]] == ["30.00, one frame"]
 
 
 def test_a_frame_that_failed_is_counted_once_and_not_if_it_was_judged_later(tmp_path):
@@ -123,10 +102,20 @@ def test_a_frame_that_failed_is_counted_once_and_not_if_it_was_judged_later(tmp_
         assert ("1 frame failed" in text) == bool(failed)
 
 
-def test_what_eval_prints_is_read_as_what_it_keeps(tmp_path):
-    line, alone = judged("fast", "0", 100, 30.0), {"file": "clean/9.tif", "error": "has no dark frame"}
-    printed = lines_of(tmp_path / "printed", alone, line, {"summary": "fast", "n": 1, "failed": 0})
-    assert read_eval(printed) == read_eval(lines_of(tmp_path / "kept", {"key": "k", **line}))
+def test_a_frame_that_failed_with_every_model_is_one_frame(tmp_path):
+    bad = [
+        {"model": model, "digest": DIGESTS[model], "pair": "0", "dark": "dark/0.dng", "error": "is cut"}
+        for model in MODELS
+    ]
+    text = written([lines_of(tmp_path / "a.jsonl", judged("fast", "1", 100, 30.0), *bad)], tmp_path)
+    assert "1 frame failed" in case(text)
+    assert len(cells(text, "failures")) == 1 + len(MODELS)
+
+
+def test_a_file_that_is_given_twice_counts_once(made, tmp_path):
+    text = written([made[0]] * 2, tmp_path, benches=[made[1], made[1].parent / "." / made[1].name])
+    assert len(cells(text, "bench")) == 1 + len(MODELS)
+    assert text.count("evaluation eval.jsonl") == text.count("bench bench.json") == 1
 
 
 def test_models_are_joined_by_their_digest_whatever_they_were_called(tmp_path):
@@ -145,9 +134,9 @@ def test_models_are_joined_by_their_digest_whatever_they_were_called(tmp_path):
 def test_a_file_that_two_engines_ran_is_two_lines_of_one_quality(tmp_path):
     lines_of(tmp_path / "a.jsonl", judged("fast", "0", 100, 30.0))
     given = bench(tmp_path / "b.json", rows=[row("fast", 12.0, 10), row("fast", 3.0, 10, provider="cuda")])
-    models = subjects(read_eval(tmp_path / "a.jsonl"), [read_bench(given)])
+    models = subjects(read_eval(tmp_path / "a.jsonl").lines, [read_bench(given)])
     assert [one.name for one in models] == ["fast on onnxruntime cpu", "fast on onnxruntime cuda"]
-    assert [one.mean("developed").mean for one in models] == [30.0, 30.0]
+    assert [one.developed.mean for one in models] == [30.0, 30.0]
     assert [len(one.judged) for one in models] == [1, 0]
 
 
@@ -215,15 +204,6 @@ def test_nothing_of_a_file_can_write_into_the_page(tmp_path):
     assert any(NASTY[:20] in cell for cell in page.cells), "it is read as it is"
 
 
-def test_a_nasty_folder_is_only_a_name(made, tmp_path):
-    name = NASTY.replace("/", "")
-    text = written([made[0]], tmp_path, shown=pictures(tmp_path / "p", sides=("a", name), scenes=(name,)))
-    page = Page(text)
-    assert sorted(image["alt"][:10] for image in page.images) == sorted(["a", name[:10]])
-    assert text.count('id="stage"') == 1
-    assert len(page.scripts) == 1
-
-
 def test_the_page_needs_nothing_but_itself(made, tmp_path):
     text = written([made[0]], tmp_path, benches=[made[1]], shown=pictures(tmp_path / "p"))
     page = Page(text)
@@ -232,104 +212,6 @@ def test_the_page_needs_nothing_but_itself(made, tmp_path):
     assert not re.search(r"url\(|@import|fetch\(|XMLHttpRequest|import\(", text)
     assert "default-src 'none'" in text
     assert not re.search(r"@[a-z-]+@", text), "every hole is filled"
-
-
-def test_each_name_is_a_scene_and_each_folder_a_side_of_it(made, tmp_path):
-    folder = pictures(tmp_path / "p")
-    (folder / "plain/00001.png").unlink()
-    (folder / "plain/notes.txt").write_text("no picture")
-    (folder / "plain/._00000.png").write_text("what another system leaves beside a picture")
-    (folder / ".thumbnails").mkdir()
-    text = written([made[0]], tmp_path, shown=folder)
-    images = Page(text).images
-    first = [image["alt"] for image in images if image["data-scene"] == "00000"]
-    assert first == ["amplified", "fast", "lighter", "plain", "clean"], "what came in before, the truth behind"
-    assert [image["alt"] for image in images if image["data-scene"] == "00001"] == [*first[:3], "clean"]
-    assert "Not there: 00001 of plain." in text
-    assert [bool(re.fullmatch(r"\d\d\.\d\d dB", image["data-note"])) for image in images[:5]] == [
-        False,
-        *[True] * 3,
-        False,
-    ]
-
-
-def test_many_pictures_share_the_pixels_a_page_can_hold(monkeypatch, made, tmp_path):
-    folder = pictures(tmp_path / "p")
-    assert "in their own size" in written([made[0]], tmp_path, shown=folder)
-    monkeypatch.setattr(report_pictures, "PIXELS", 96 * 144 * 10 / 4)
-    text = written([made[0]], tmp_path, shown=folder)
-    assert {(image["width"], image["height"]) for image in Page(text).images} == {("72", "48")}
-    assert "no side longer than 72 pixels" in text
-
-
-def test_pictures_that_do_not_belong_together_are_refused(made, tmp_path):
-    with pytest.raises(UnreadableFile, match="folder of folders"):
-        written([made[0]], tmp_path, shown=tmp_path / "nowhere")
-    (tmp_path / "empty").mkdir()
-    with pytest.raises(UnreadableFile, match="holds no folder of pictures"):
-        written([made[0]], tmp_path, shown=tmp_path / "empty")
-    folder = pictures(tmp_path / "p")
-    (folder / "fast/00000.jpg").write_bytes((folder / "fast/00000.png").read_bytes())
-    with pytest.raises(BadOption, match="one picture"):
-        written([made[0]], tmp_path, shown=folder)
-    (folder / "fast/00000.jpg").unlink()
-    (folder / "fast/00000.png").write_bytes((pictures(tmp_path / "q", height=50) / "fast/00000.png").read_bytes())
-    with pytest.raises(BadOption, match="144 x 50"):
-        written([made[0]], tmp_path, shown=folder)
-
-
-def test_a_torn_last_line_is_passed_over_and_a_torn_line_between_is_not(tmp_path):
-    whole, torn = judged("fast", "0", 100, 30.0), json.dumps(judged("fast", "1", 100, 30.0))[:50]
-    assert len(read_eval(lines_of(tmp_path / "a", whole, torn, end=""))) == 1
-    with pytest.raises(UnreadableFile, match="line 2 is no JSON.*qk-run eval"):
-        read_eval(lines_of(tmp_path / "a", whole, torn, whole))
-
-
-@pytest.mark.parametrize(
-    ("text", "why"),
-    [
-        ("", "holds no evaluation"),
-        ("[1]\n", "no JSON object"),
-        ("{}\n", "null as model"),
-        ('{"model": "a", "linear": {"psnr": 1}}\n', "null as developed"),
-        ('{"model": "a", "linear": {"psnr": 1}, "developed": {"psnr": "x"}}\n', '"x" as psnr, no number'),
-        ('{"model": "a", "linear": {}, "developed": {"psnr": 1}}\n', "null as psnr"),
-        ('{"kind": "bench", "model": "a"}\n', "--bench"),
-        ("\xff\xfe", "no text"),
-        ("[" * 100_000 + "\n{}\n", "no JSON"),
-    ],
-)
-def test_what_is_no_evaluation_is_refused_in_words(tmp_path, text, why):
-    (tmp_path / "a").write_bytes(text.encode("latin-1"))
-    with pytest.raises(UnreadableFile, match=re.escape(why)) as caught:
-        read_eval(tmp_path / "a")
-    assert "\n" not in str(caught.value)
-
-
-@pytest.mark.parametrize(
-    ("change", "why"),
-    [
-        ({"kind": "eval"}, "is no bench"),
-        ({"version": 2}, "of version 2.*version 1 can be reported"),
-        ({"rows": [3]}, "no list of objects as rows"),
-        ({"rows": [row("fast", 3.0, 3, median_ms="fast")]}, "median_ms, no number"),
-        ({"machine": 3}, "3 as machine, no object"),
-    ],
-)
-def test_what_is_no_bench_is_refused_in_words(tmp_path, change, why):
-    with pytest.raises(UnreadableFile, match=why):
-        read_bench(bench(tmp_path / "b", **change))
-    assert read_bench(bench(tmp_path / "b", later="unknown keys are no error")).rows
-
-
-def test_a_bench_cut_short_is_refused_and_a_file_that_is_not_there_too(tmp_path):
-    whole = bench(tmp_path / "b").read_text()
-    for end in range(0, len(whole) - 1, 97):
-        (tmp_path / "b").write_text(whole[:end])
-        with pytest.raises(UnreadableFile, match="cut short"):
-            read_bench(tmp_path / "b")
-    with pytest.raises(UnreadableFile, match="No such file"):
-        read_eval(tmp_path / "none")
 
 
 def test_a_report_of_nothing_or_over_its_own_source_is_refused(made, tmp_path):

@@ -10,11 +10,21 @@ from runtime.errors import Busy, FileError, UnreadableFile
 from runtime.pairing import Pair
 from runtime.scores import FIGURES, Scores, Summary, key_of
 
+FOUR_DIGITS = 1e-4  # of Student's t as it is printed
+
 
 def line(value=1.0, **changes):
     figures = {"psnr": 10 * value, "ssim": value / 10, "mse": value}
     seconds = {"pack": 0.1, "infer": value}
-    plain = {"model": "m", "pair": "p", "light": "camera", "linear": figures, "developed": figures, "seconds": seconds}
+    plain = {
+        "model": "m",
+        "pair": "p",
+        "clean": f"{value}",
+        "light": "camera",
+        "linear": figures,
+        "developed": figures,
+        "seconds": seconds,
+    }
     return {**plain, **changes}
 
 
@@ -136,9 +146,28 @@ def test_a_summary_is_the_means_with_their_intervals_and_counts_failures():
     summary.add(line(3.0))
     summary.add({"model": "m", "error": "no"})
     told = summary.as_dict()
-    assert (told["summary"], told["n"], told["failed"], told["light"]) == ("m", 2, 1, ["camera"])
+    assert (told["summary"], told["n"], told["scenes"], told["failed"]) == ("m", 2, 2, 1)
     # Student's t for one degree of freedom is 12.706, the deviation of 10 and 30 the square root of 200.
     assert told["developed"]["psnr"] == pytest.approx([20, 20 - 127.06, 20 + 127.06])
-    assert told["linear"]["mse"][0] == 2
+    assert told["linear"]["camera"]["mse"][0] == 2
     assert told["seconds"][0] == pytest.approx(2.1)
     json.dumps(told, allow_nan=False)
+
+
+def test_frames_of_one_clean_picture_are_one_figure_their_mean():
+    summary = Summary("m")
+    for value, clean in ((1.0, "a.tif"), (3.0, "a.tif"), (5.0, "a.tif"), (7.0, "b.tif")):
+        summary.add(line(value, clean=clean))
+    told = summary.as_dict()
+    assert (told["n"], told["scenes"]) == (4, 2)
+    # The means of the scenes are 30 and 70 dB, their deviation the square root of 800.
+    assert told["developed"]["psnr"] == pytest.approx([50, 50 - 12.706 * 20, 50 + 12.706 * 20], rel=FOUR_DIGITS)
+
+
+def test_light_of_two_kinds_has_no_mean():
+    summary = Summary("m")
+    summary.add(line(1.0))
+    summary.add(line(3.0, light="srgb"))
+    told = summary.as_dict()
+    assert told["developed"]["psnr"][0] == 20
+    assert {light: figures["psnr"][0] for light, figures in told["linear"].items()} == {"camera": 10, "srgb": 30}

@@ -1,11 +1,12 @@
 """What is said of models that were judged."""
 
 import json
+import re
 
 import pytest
-from eval_pairs import in_the_dark, pairs
+from eval_pairs import fake, in_the_dark, pairs
 
-from runtime import show_eval
+from runtime import evaluating, show_eval
 from runtime.errors import BadOption
 from runtime.scores import Summary
 from runtime.show_eval import evaluate_all, rows_of
@@ -18,12 +19,12 @@ def said(folder, capsys, *, as_json=False, out=None, models=("amplified",), **op
     return code, captured.out.splitlines(), captured.err
 
 
-def summary(*values, failed=0):
+def summary(*values, failed=0, light="srgb"):
     made = Summary("m")
     for value in values:
         figures = {"psnr": 20.0 + value, "ssim": 0.5, "mse": 0.01}
         seconds = {"pack": 0.5, "infer": 1.0}
-        made.add({"light": "srgb", "linear": figures, "developed": figures, "seconds": seconds})
+        made.add({"clean": f"{value}", "light": light, "linear": figures, "developed": figures, "seconds": seconds})
     made.failed = failed
     return made
 
@@ -41,6 +42,31 @@ def test_a_table_has_two_rows_a_model_with_means_and_intervals():
         "1.50",
     )
     assert linear[:2] == ("m", "linear, sRGB's")
+
+
+def test_light_of_two_kinds_has_a_row_each():
+    two = summary(0, 1)
+    two.linear["camera"] = summary(2, 4, light="camera").linear["camera"]
+    assert [(row[1], row[2][:5]) for row in rows_of(two)] == [
+        ("developed", "20.50"),
+        ("linear, camera's", "23.00"),
+        ("linear, sRGB's", "20.50"),
+    ]
+
+
+def test_the_number_of_scenes_is_told_where_it_is_another_than_that_of_pairs():
+    assert rows_of(summary(0, 0, 1, failed=1))[0][-2] == "3 of 2 scenes, 1 failed"
+    assert rows_of(summary(0, 0))[0][-2] == "2 of 1 scene"
+
+
+def test_a_ratio_that_the_name_does_not_tell_is_said_with_its_reason(tmp_path, capsys, monkeypatch):
+    folder = pairs(tmp_path / "pairs", 1, ratio=500)
+    monkeypatch.setattr(evaluating, "open_model", lambda *_, **__: fake())
+    _, lines, _ = said(folder, capsys, models=("amplified", "fake.onnx"))
+    assert " at x" not in lines[0], "what the name tells is not said again"
+    assert lines[1].endswith("at x300 (as asked, held to the 300 this model was trained for)")
+    _, lines, _ = said(folder, capsys, ratio="auto")
+    assert re.search(r", at x\d+ \(auto: the brightest hundredth is at .* of white\)$", lines[0])
 
 
 def test_where_nothing_is_known_nothing_is_claimed():

@@ -17,7 +17,7 @@
     panes.replaceChildren(...view.pictures.map((picture) => {
       const pane = document.createElement("figure");
       const name = document.createElement("figcaption");
-      name.textContent = `${picture.alt} ${picture.dataset.note}`;
+      name.textContent = name.title = `${picture.alt} ${picture.dataset.note}`;
       pane.append(name, document.createElement("canvas"));
       if (!picture.complete) picture.addEventListener("load", draw, { once: true });
       return pane;

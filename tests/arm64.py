@@ -204,7 +204,8 @@ def doctored(run):
     for engine in report["engines"]:
         print(f"         {engine['name']} {engine['version']} {', '.join(engine['providers'])}")
     # Whatever the command shows, the self-tests are asked for.
-    code = "from runtime.doctor import self_test\nfrom runtime.selftest import SELF_TESTS\nfor name in SELF_TESTS: print(self_test(name))"
+    code = "from runtime.doctor import self_test\nfrom runtime.selftest import SELF_TESTS\n"
+    code += "for name in SELF_TESTS: print(self_test(name))"
     done = run("-c", code)
     print(*(f"         {line}" for line in done.stdout.splitlines()), sep="\n")
     return done.returncode == 0 and "ok=False" not in done.stdout

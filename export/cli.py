@@ -10,6 +10,8 @@ import click
 
 from keras_models.parents import located
 from runtime.command import CONTEXT, Command
+from runtime.errors import BadOption
+from runtime.library import need
 
 __all__ = ["main"]
 
@@ -23,10 +25,11 @@ __all__ = ["main"]
 def main(run: Path, formats: tuple[str, ...], bits: int | None, out: Path | None, as_json: bool) -> None:
     """Write a network to ONNX and TFLite, and prove each file equal to it.
 
-    RUN is a file of weights, or of a network that a scheme has quantized; NAME is a model that ships, whose weights in
-    float are taken. Without --to it is checked to the last byte and its contract shown. A quantized ONNX file must
-    equal the integer reference in every value, a float one Keras within a hundred-thousandth of the output's range; a
-    file that does not is not kept.
+    RUN is a file of weights, or of a network that a scheme has quantized. NAME is a model that ships: what is written
+    is not that model but its parent, in float, under that name. Without --to it is checked to the last byte and its
+    contract shown. A quantized file must equal the integer reference in every value (one with layers in float between,
+    of several samples in some), a float one Keras within a hundred-thousandth of the output's range; a file that does
+    not is not kept.
 
     \b
     qk-export unet.npz --to onnx --to tflite
@@ -34,16 +37,24 @@ def main(run: Path, formats: tuple[str, ...], bits: int | None, out: Path | None
     qk-export fast --to onnx
     """
     found = located(run)
-    folder = out or (found.parent if found == run else Path())
+    ships = found != run
+    folder = out or (Path() if ships else found.parent)
     if not formats:
+        if bits is not None or out is not None:
+            raise BadOption("--out" if bits is None else "--bits", bits or str(out), "--to with it: no file is written")
         _show(found, as_json)
         return
     from keras_models.quiet import import_tensorflow
 
     import_tensorflow()
+    need("onnx", library="onnx", extra="train")
     from export.report import export_files, print_table
 
-    rows: list[dict[str, Any]] = export_files(found, formats, bits=bits, out=folder, quiet=as_json)
+    rows: list[dict[str, Any]] = export_files(
+        found, formats, name=str(run) if ships else run.stem, bits=bits, out=folder, quiet=as_json
+    )
+    if ships:
+        click.echo(f"written from the float parent of {run}, not from the model that ships", err=True)
     if as_json:
         for row in rows:
             click.echo(json.dumps(row))

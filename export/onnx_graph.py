@@ -10,7 +10,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from export.bits import beside, in_layers, layers
 from keras_models.grid import Grid
-from runtime.errors import BadGrid
+from runtime.errors import BadGrid, BadOption
 
 __all__ = ["IR_VERSION", "OPSET", "Graph"]
 
@@ -27,17 +27,18 @@ class Graph:
     def __init__(self) -> None:
         self.nodes: list[Any] = []
         self.constants: dict[str, Any] = {}
+        self.taken: set[str] = set()
         self.whole: dict[str, str] = {}  # of a rounded tensor, the one of whole numbers it was made from
 
     def node(self, kind: str, reads: list[str], makes: str, **attributes: Any) -> str:
         """Add a node with one output; node and output share the name."""
+        self._take(makes)
         self.nodes.append(helper.make_node(kind, reads, [makes], name=makes, **attributes))
         return makes
 
     def constant(self, name: str, array: Array | np.generic) -> str:
         """Add a constant."""
-        if name in self.constants:
-            raise ValueError(f"two constants are named {name!r}")
+        self._take(name)
         self.constants[name] = numpy_helper.from_array(np.array(array, order="C"), name)
         return name
 
@@ -47,6 +48,14 @@ class Graph:
         if name not in self.constants:
             self.constant(name, array)
         return name
+
+    def _take(self, name: str) -> None:
+        """Raise an `Error` where two things would have one name: a layer is called as a part of another is."""
+        if name in self.taken:
+            raise BadOption(
+                "the name of a layer", name, "another: a part of the layer that it begins with is called so"
+            )
+        self.taken.add(name)
 
     def rename(self, old: str, new: str) -> str:
         """Give a tensor the name it has outside; whatever had that name inside gives it up."""
@@ -103,6 +112,7 @@ class Graph:
         if grid.bits > 4:
             return self.constant(f"{name}_q", levels.astype(np.int8))
         q, data = f"{name}_q", beside(levels, 4).tobytes()
+        self._take(q)
         self.constants[q] = helper.make_tensor(q, TensorProto.INT4, levels.shape, data, raw=True)
         return self.node("Cast", [q], f"{name}_wide", to=TensorProto.INT8)
 

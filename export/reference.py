@@ -64,7 +64,7 @@ class Sums:
         """The sums with the bias: as a whole number if they are rounded next, else in float32, as it was trained."""
         bias = layer.get_weights()[1] if layer.use_bias else np.zeros(1, np.float32)
         if whole:
-            return replace(self, q=self.q + bias_levels(bias, self.x, self.kernel))
+            return replace(self, q=self.q + bias_levels(bias, self.x.scale * self.kernel.scale, of=layer.name))
         return self.values + bias
 
     def requantized(self, grid: Grid) -> Levels:
@@ -138,11 +138,12 @@ def multiplier(x: Grid, kernel: Grid, y: Grid) -> Array:
     return np.asarray(x.scale * kernel.scale / y.scale, np.float32)
 
 
-def bias_levels(bias: Array, x: Grid, kernel: Grid) -> Array:
-    """A bias as the whole number of steps of the sums."""
-    steps_ = np.rint(bias.astype(np.float64) / (x.scale * kernel.scale).astype(np.float64))
+def bias_levels(bias: Array, step: Array, *, of: str) -> Array:
+    """The bias of a layer as whole steps of its sums, which are input scale times kernel scale."""
+    steps_ = np.rint(bias.astype(np.float64) / step)
     if (np.abs(steps_) > MOST).any():
-        raise BadGrid(f"a bias of {np.abs(bias).max():.3g} in steps so small", "wider ranges or smaller biases")
+        found = f"a bias of {np.abs(bias).max():.3g} in steps so small, as {of!r} has"
+        raise BadGrid(found, "wider ranges or smaller biases")
     return steps_.astype(np.int32)
 
 

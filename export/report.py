@@ -12,7 +12,7 @@ import numpy as np
 
 from export.coverage import coverage
 from export.parity import compare, engine, output, samples
-from export.round_kernels import round_kernels
+from export.round_kernels import round_kernels, rounded
 from export.write import write
 from keras_models.fold import plain
 from keras_models.lowered import Lowered
@@ -34,24 +34,25 @@ def load_any(run: Path) -> tuple[Lowered, Contract]:
 
 
 def export_files(
-    run: Path, formats: Sequence[str], *, bits: int | None, out: Path, quiet: bool
+    run: Path, formats: Sequence[str], *, name: str, bits: int | None, out: Path, quiet: bool
 ) -> list[dict[str, Any]]:
-    """Write and prove each format; returns a row a file, the second one's held against the first's too."""
+    """Write and prove each format as `name`; returns a row a file, the second one's held against the first's too."""
     from rich.console import Console
 
     console = Console(stderr=True, quiet=quiet)
     with console.status(f"reading {run}"):
         lowered, contract = load_any(run)
         if bits is not None:
-            lowered = round_kernels(lowered, bits=bits)
+            lowered, contract = round_kernels(lowered, bits=bits), rounded(contract)
     float_bytes = 4 * sum(int(np.prod(w.shape)) for w in lowered.model.weights)
     rows = []
     for kind in dict.fromkeys(formats):
-        path = out / f"{run.stem}{'' if bits is None else f'-w{bits}'}.{kind}"
+        path = out / f"{name}{'' if bits is None else f'-w{bits}'}.{kind}"
+        stood = path.exists()
         with console.status(f"writing and proving {path}"):
             parity = write(lowered, contract, path)
             size = path.stat().st_size
-            about = {"file": str(path), "bytes": size, "times_smaller": float_bytes / size}
+            about = {"file": str(path), "replaced": stood, "bytes": size, "times_smaller": float_bytes / size}
             rows.append({**about, **parity.as_dict(), **_running(path, contract)})
     if len(rows) == 2:
         first, second = (output(engine(row["file"]), samples(contract)) for row in rows)
@@ -93,6 +94,8 @@ def print_table(rows: list[dict[str, Any]]) -> None:
         table.add_row(row["file"], f"{row['bytes'] / 1e6:.2f}", f"{row['times_smaller']:.2f}x", *cells, *runs)
     Console(highlight=False).print(table)
     for row in rows:
+        if row["replaced"]:
+            Console(highlight=False).print(f"{row['file']} took the place of a file of that name")
         if between := row.get("between_formats"):
             worst, exact = between["worst"], between["exact"]
             Console(highlight=False).print(

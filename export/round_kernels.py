@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import tf_keras
 
 from keras_models.graph import Step, steps
-from keras_models.grid import Grid
+from keras_models.grid import Grid, divisible
 from keras_models.lowered import Lowered, kernel_of
 from keras_models.rewrite import copy, rebuild
 from keras_models.shuffle import shuffled
+from runtime.contract import Contract
 from runtime.errors import BadOption
 
-__all__ = ["channel_grid", "round_kernels"]
+__all__ = ["channel_grid", "round_kernels", "rounded"]
 
 K = tf_keras.layers
 
@@ -43,11 +45,13 @@ def round_kernels(lowered: Lowered, *, bits: int) -> Lowered:
     return Lowered(rebuild(lowered.model, make), kernels)
 
 
+def rounded(contract: Contract) -> Contract:
+    """The contract of a network whose kernels were rounded: what was measured before was measured of another one."""
+    return replace(contract, figures={}, scheme=f"{contract.scheme}, kernels rounded")
+
+
 def channel_grid(kernel: np.ndarray[Any, Any], *, bits: int, axis: int) -> Grid:
     """The symmetric grid on which the largest weight of each channel is the highest level."""
     high = np.abs(kernel).max(axis=tuple(i for i in range(kernel.ndim) if i != axis % kernel.ndim))
     top = np.float32((1 << (bits - 1)) - 1)
-    scale = high.astype(np.float32) / top
-    # A dead channel has no largest weight: any scale holds its zeros, and numbers too small for a scale are zeros.
-    alive = scale >= np.finfo(np.float32).tiny
-    return Grid(np.where(alive, scale, 1.0), 0, bits, signed=True, narrow=True, axis=axis)
+    return Grid(divisible(high.astype(np.float32) / top), 0, bits, signed=True, narrow=True, axis=axis)

@@ -10,15 +10,14 @@ import numpy as np
 
 from export.bits import beside
 from export.flatbuffer import Levels
+from export.reference import bias_levels
 from export.tflite_groups import Group
 from export.tflite_tensors import Tensors, Value
 from keras_models.grid import Grid
-from runtime.errors import BadGrid
 
 __all__ = ["conv", "depthwise"]
 
 Array = np.ndarray[Any, Any]
-LARGEST = np.iinfo(np.int32).max
 
 
 @dataclass(frozen=True)
@@ -80,7 +79,7 @@ def _convolve(
     if x.grid and g.grid and kernel.scale is not None:
         scale = (x.grid.scale * kernel.scale).astype(np.float32)
         weights = _stored(t, f"{label}/kernel", kernel)
-        bias = t.constant(f"{label}/bias", _whole_bias(label, kernel.bias, scale), grid=Levels(scale))
+        bias = t.constant(f"{label}/bias", bias_levels(kernel.bias, scale, of=label), grid=Levels(scale))
         return t.make_fused(kind, [x, weights, bias], g.name, shape, g.grid, relu=g.relu, **options)
     array = kernel.array
     if kernel.scale is not None:
@@ -105,11 +104,3 @@ def _stored(t: Tensors, name: str, kernel: Kernel) -> int:
         levels=Levels(scale, axis=kernel.axis),
         data=beside(kernel.array, bits).tobytes(),
     )
-
-
-def _whole_bias(name: str, bias: Array, scale: Array) -> Array:
-    """The bias in steps of the accumulator, rounded half to even."""
-    steps = np.rint(bias.astype(np.float64) / scale)
-    if np.abs(steps).max(initial=0) > LARGEST:
-        raise BadGrid(f"the bias of {name!r}, which is beyond 32 bits", "a wider range for its input or its kernel")
-    return steps.astype(np.int32)

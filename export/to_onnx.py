@@ -129,7 +129,8 @@ def _convolution(graph: Graph, layer: Any, x: str, grid: Any, lowered: Lowered) 
     names = [f"{layer.name}_kernel", f"{layer.name}_bias"]
     if own is not None and grid is not None:
         weights = graph.kernel(own.quantize(kernel).transpose(turn), own, names[0])
-        shift = graph.bias(bias_levels(np.broadcast_to(bias, outs), grid, own), grid.scale * own.scale, names[1])
+        step = grid.scale * own.scale
+        shift = graph.bias(bias_levels(np.broadcast_to(bias, outs), step, of=layer.name), step, names[1])
     else:
         weights = (
             graph.constant(names[0], kernel.transpose(turn))

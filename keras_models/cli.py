@@ -11,6 +11,7 @@ import keras_models
 from keras_models.quiet import import_tensorflow
 from keras_models.zoo import options_of
 from runtime.command import CONTEXT, Command
+from runtime.errors import BadOption
 
 __all__ = ["main"]
 
@@ -31,6 +32,8 @@ def main(network: tuple[str, ...], options: tuple[str, ...], as_json: bool, as_m
     qk-models
     qk-models unet -o activation=relu -o width=16 --json
     """
+    if as_json and as_markdown:
+        raise BadOption("--markdown", "with --json", "one of them")
     import_tensorflow()
     from keras_models.table import markdown, row
 

@@ -17,7 +17,7 @@ import numpy as np
 
 from runtime.errors import BadGrid
 
-__all__ = ["Grid"]
+__all__ = ["Grid", "divisible"]
 
 Array = np.ndarray[Any, Any]
 SMALLEST = np.finfo(np.float32).tiny  # below it are the subnormal numbers, which some engines take for zero
@@ -113,6 +113,11 @@ class Grid:
 
     def __hash__(self) -> int:
         return hash((self.scale.tobytes(), self.zero, self.bits, self.signed, self.narrow, self.axis))
+
+
+def divisible(scale: Array) -> Array:
+    """The scales of a kernel, those too small for a float32 replaced: a dead channel's zeros lie on any grid."""
+    return np.where(scale >= SMALLEST, scale, 1).astype(np.float32)
 
 
 def _check_bits(bits: int) -> None:

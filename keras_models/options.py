@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import re
 import typing
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -64,7 +65,7 @@ def check(options: Mapping[str, Any], hints: Mapping[str, Any], *, of: str) -> N
 
 def parse(text: str, hint: Any) -> Option:
     """The value that `text`, typed on a command line, has for an option; text that does not fit comes back as it is."""
-    if typing.get_origin(hint) is Annotated and text.lstrip("-").isdecimal():
+    if typing.get_origin(hint) is Annotated and re.fullmatch(r"-?[0-9]{1,9}", text):
         return int(text)
     if hint is bool and text in ("true", "false"):
         return text == "true"

@@ -17,6 +17,7 @@ import tf_keras
 
 from keras_models.graph import outputs, steps
 from keras_models.grid import Grid
+from keras_models.limit import limited
 from keras_models.lowered import PLAIN, Lowered
 from keras_models.weights import CONTRACT, read
 from runtime.atomic import writing
@@ -26,9 +27,11 @@ from runtime.errors import BadContract, Error, UnknownLayer
 __all__ = ["STEPS", "load_plain", "save_plain"]
 
 STEPS = "steps"
+LARGEST = 2**31 - 1  # TensorFlow's own sizes
 Array = np.ndarray[Any, Any]
 # What Keras and this project raise where a network cannot be put together.
-BROKEN = (Error, ValueError, TypeError, KeyError, IndexError, AttributeError, RecursionError, tf.errors.OpError)
+ODD = (ValueError, TypeError, KeyError, IndexError, AttributeError, OverflowError, RecursionError)
+BROKEN = (Error, *ODD, tf.errors.OpError)
 # Functions a layer may name; Keras would import others.
 ACTIVATIONS = {"linear", "relu", "sigmoid", "silu", "swish"}
 
@@ -61,7 +64,8 @@ def load_plain(path: str | Path) -> tuple[Lowered, Contract]:
         raise BadContract(path, "holds no network in the plain form", "name the file that a training lowered")
     try:
         form = json.loads(arrays.pop(STEPS).tobytes())
-        return _rebuilt(form, arrays).check(), contract
+        with limited(contract.network):
+            return _rebuilt(form, arrays).check(), contract
     except BROKEN as error:
         # Keras says what a layer was made from before it says what was wrong.
         words = str(error).rsplit("Exception encountered: ", 1)[-1] or type(error).__name__
@@ -100,12 +104,15 @@ def _config(layer: Any) -> dict[str, Any]:
 
 
 def _odd(config: Mapping[str, Any]) -> str | None:
-    """What in a layer's config names code that Keras would look up, in words."""
+    """What in a layer's config names code that Keras would look up, or cannot be counted with, in words."""
     for key, value in config.items():
         if key == "activation" and not (isinstance(value, str) and value in ACTIVATIONS):
             return f"activation {value!r}"
         if isinstance(value, dict) and key != "grid":
             return f"object {key!r}"
+        numbers = value if isinstance(value, list | tuple) else [value]
+        if any(isinstance(number, int) and abs(number) > LARGEST for number in numbers):
+            return f"{key} {value!r}"
     return None
 
 

@@ -8,6 +8,8 @@ import sys
 import tempfile
 from collections.abc import Iterator
 
+from runtime.library import need
+
 __all__ = ["import_tensorflow"]
 
 # Each is printed by C++ at import, whatever TF_CPP_MIN_LOG_LEVEL says, and asks nothing of the reader.
@@ -15,9 +17,10 @@ NOISE = (b"before absl::InitializeLog()", b"oneDNN custom operations are on", b"
 
 
 def import_tensorflow() -> None:
-    """Import TensorFlow now; what it says that is not in NOISE is passed on."""
-    with _stderr_filtered(), contextlib.suppress(ImportError):
-        import tf_keras  # noqa: F401  # a missing one is reported by whoever needs it
+    """Import TensorFlow now, or name the line that installs it; what it says that is not in NOISE is passed on."""
+    with _stderr_filtered():
+        for library in ("tensorflow", "tf_keras"):
+            need(library, library=library, extra="train")
 
 
 @contextlib.contextmanager

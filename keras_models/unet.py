@@ -14,6 +14,7 @@ from keras_models.blocks import Activation, Tensor, Up, activate, conv, picture,
 from keras_models.he import he
 from keras_models.measured import measured
 from keras_models.options import Cell, Channels, Levels, Surround, Upscale, Width
+from runtime.errors import BadOption
 
 __all__ = ["unet"]
 
@@ -41,6 +42,8 @@ def unet(
     was measured is to be trusted: where there is little noise there is little to do, and colours stay as they were
     measured; where there is nothing but noise, nothing of it has to be cancelled.
     """
+    if surround and not residual:
+        raise BadOption("surround", surround, "residual=true with it: nothing that was measured is added otherwise")
     first, second = {"none": (conv, conv), "second": (conv, separable), "both": (separable, separable)}[separable_convs]
 
     def stack(x: Tensor, filters: int, name: str) -> Tensor:

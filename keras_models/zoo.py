@@ -82,7 +82,11 @@ def add(name: str, function: Callable[..., Any], *, authors: str, year: int, tas
 def build(name: str, **options: Option) -> tuple[tf_keras.Model, Contract]:
     """Build a network with random weights, and the contract its graph implies."""
     row, chosen = find(name), completed(name, options)
-    model = row.load()(**{**chosen, **row.fixed})
+    function = row.load()
+    from keras_models.limit import limited
+
+    with limited(name):
+        model = function(**{**chosen, **row.fixed})
     return model, _contract(name, row, chosen, model)
 
 
@@ -143,7 +147,8 @@ def _contract(name: str, row: Network, options: Mapping[str, Option], model: tf_
     ins, outs = model.inputs[0].shape[-1], model.outputs[0].shape[-1]
     mosaic = MOSAICS.get(ins)
     rgb = {1: ("Y",), 3: ("R", "G", "B")}.get(ins, tuple(f"plane{i}" for i in range(ins)))
-    task: Task = "enhance" if mosaic else row.task
+    # A mosaic that becomes a picture of its own size is enhanced, whatever the network was made for.
+    task: Task = "enhance" if mosaic and outs == 3 and seen.scale == mosaic.pack else row.task
     return Contract(
         network=name,
         options=dict(options),

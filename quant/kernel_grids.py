@@ -1,4 +1,8 @@
-"""On which levels a kernel is rounded: symmetric grids without the lowest level, one a channel or one for all."""
+"""On which levels a kernel is rounded: symmetric grids without the lowest level, one a channel or one for all.
+
+A bias is rounded with it, to steps of input scale times kernel scale. Beside a large one tiny weights are nothing, and
+their steps too small to count it in; a channel without weights has no steps of its own, and must not get coarse ones.
+"""
 
 from __future__ import annotations
 
@@ -9,10 +13,14 @@ import numpy as np
 import tf_keras
 
 from export.round_kernels import channel_grid
-from keras_models.grid import SMALLEST, Grid
-from runtime.errors import BadOption
+from keras_models.graph import steps
+from keras_models.grid import SMALLEST, Grid, divisible
+from keras_models.hoist import grids
+from keras_models.lowered import Lowered, kernel_of
+from keras_models.rewrite import reweighted
+from runtime.errors import BadOption, UnknownLayer
 
-__all__ = ["Weights", "kernel_grid"]
+__all__ = ["Weights", "kernel_grid", "with_room"]
 
 K = tf_keras.layers
 Array = np.ndarray[Any, Any]
@@ -28,16 +36,16 @@ def kernel_grid(layer: Any, *, bits: int, per_channel: bool, weights: Weights, x
     """The grid of a convolution's kernel; `x` is the one its input lies on."""
     if weights not in get_args(Weights):
         raise BadOption("weights", weights, " or ".join(map(repr, get_args(Weights))))
-    kernel, *bias = layer.get_weights()
+    if getattr(layer, "depth_multiplier", 1) != 1:
+        raise UnknownLayer(layer.name, "DepthwiseConv2D with a depth multiplier", "quantization")
+    kernel = kernel_of(layer)
     axis = 3 if type(layer) is K.Conv2D else 2
     grid = channel_grid(kernel, bits=bits, axis=axis)
     if not per_channel:
-        top = np.float32(grid.high)
-        high = np.abs(kernel).max() / top
-        grid = replace(grid, scale=np.asarray(high if high >= SMALLEST else 1.0, np.float32))
+        grid = replace(grid, scale=divisible(np.abs(kernel).max() / np.float32(grid.high)))
     if weights == "mse":
         grid = _least_error(kernel, grid)
-    return _wide_enough(grid, bias[0], x) if bias and x is not None else grid
+    return _with_room(grid, layer, x)
 
 
 def _least_error(kernel: Array, grid: Grid) -> Grid:
@@ -55,8 +63,34 @@ def _least_error(kernel: Array, grid: Grid) -> Grid:
     return replace(grid, scale=best.reshape(grid.scale.shape))
 
 
-def _wide_enough(grid: Grid, bias: Array, x: Grid) -> Grid:
-    """The grid with steps so large that int32 holds the bias: beside it, weights so small are nothing."""
-    need = np.abs(bias).astype(np.float64) / (float(x.scale) * BIAS_STEPS)
-    need = need if grid.scale.ndim else need.max()
-    return replace(grid, scale=np.maximum(grid.scale, need.astype(np.float32)))
+def with_room(lowered: Lowered) -> Lowered:
+    """The network with every kernel on steps in which its bias can be counted; the very same where all are."""
+    walk = steps(lowered.model)
+    known, layers = grids(walk), {step.name: step.layer for step in walk}
+    own = {
+        s.name: _with_room(lowered.kernels[s.name], s.layer, known[s.reads[0]])
+        for s in walk
+        if s.name in lowered.kernels
+    }
+    moved = {name: layers[name].get_weights() for name, grid in own.items() if grid != lowered.kernels[name]}
+    if not moved:
+        return lowered
+    weights = {
+        name: [own[name].dequantize(own[name].quantize(kernel)), *bias] for name, (kernel, *bias) in moved.items()
+    }
+    return Lowered(reweighted(lowered.model, weights), own)
+
+
+def _with_room(grid: Grid, layer: Any, x: Grid | None) -> Grid:
+    """The grid with steps so large that int32 holds the bias, and those of a channel without weights no larger."""
+    kernel, *bias = layer.get_weights()
+    if x is None or not bias:
+        return grid
+    need = np.abs(bias[0]).astype(np.float64) / (float(x.scale) * BIAS_STEPS)
+    levels = np.abs(np.moveaxis(grid.quantize(kernel), grid.axis, -1)).reshape(-1, kernel.shape[grid.axis]).max(axis=0)
+    if not grid.scale.ndim:
+        need, levels = need.max(), levels.max()
+    scale = np.maximum(np.where(levels > 0, grid.scale, 0), need)
+    # With steps below it the sums' own would be no float32: then weights and bias are nothing, on any grid.
+    least = SMALLEST / min(float(x.scale), 1.0)
+    return replace(grid, scale=divisible(np.where(scale < least, 0, scale)))

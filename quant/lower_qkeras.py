@@ -20,6 +20,7 @@ from keras_models.grid import Grid
 from keras_models.lowered import PLAIN, Lowered
 from keras_models.quantize import Quantize
 from keras_models.rewrite import copy, rebuild
+from quant.kernel_grids import with_room
 from quant.layers import ChannelBits, PaperFixed, QConv2DTranspose, geometry
 from quant.places import DROPOUTS
 from runtime.errors import BadGrid, BadNumbers, BadOption, UnknownLayer
@@ -41,7 +42,10 @@ ACTIVATIONS = "quantized_relu or quantized_bits with alpha=1, or PaperFixed; not
 
 
 def lower_qkeras(model: Any) -> Lowered:
-    """The plain form of a network trained in fixed point, by QKeras' quantizers or the paper's."""
+    """The plain form of a network trained in fixed point, by QKeras' quantizers or the paper's.
+
+    Of a channel without weights QKeras' scale is the smallest it has, in which no bias could be counted.
+    """
     kernels: dict[str, Grid] = {}
 
     def make(step: Step, reads: list[Any]) -> Any:
@@ -58,7 +62,7 @@ def lower_qkeras(model: Any) -> Lowered:
             return copy(layer, reads)
         raise UnknownLayer(step.name, type(layer).__name__, "the lowering of fixed-point networks")
 
-    return Lowered(rebuild(model, make), kernels).check()
+    return with_room(Lowered(rebuild(model, make), kernels)).check()
 
 
 def _convolution(layer: Any, x: Any, kernels: dict[str, Grid]) -> Any:

@@ -15,10 +15,11 @@ import tf_keras
 
 from keras_models.fold import Norm, fold, norm_as_depthwise, with_weights
 from keras_models.graph import Step, steps, unwrap
-from keras_models.grid import Grid
+from keras_models.grid import Grid, divisible
 from keras_models.lowered import Lowered
 from keras_models.quantize import Quantize
 from keras_models.rewrite import copy, rebuild
+from quant.kernel_grids import with_room
 from quant.qat import activation_ranges
 from quant.qat_configs import Seam, Unquantized
 from quant.rounding import activation_grid
@@ -61,7 +62,7 @@ def lower_tfmot(model: Any) -> Lowered:
             x = copy(layer, reads)
         return _rounded(x, _output_grid(step.layer), layer.name)
 
-    return Lowered(rebuild(model, make), kernels).check()
+    return with_room(Lowered(rebuild(model, make), kernels)).check()
 
 
 def _can_fold(maker: Step) -> bool:
@@ -95,10 +96,7 @@ def _lone_norm(step: Step, kernels: dict[str, Grid]) -> Any:
     if type(step.layer.quantize_config) is Unquantized:  # left in float
         return twin
     gain, shift = twin.get_weights()
-    kernels[layer.name] = Grid(
-        np.where(gain == 0, 1, np.abs(gain) / 127).ravel(), 0, 8, signed=True, narrow=True, axis=2
-    )
-    grid = kernels[layer.name]
+    grid = kernels[layer.name] = Grid(divisible(np.abs(gain) / 127).ravel(), bits=8, signed=True, narrow=True, axis=2)
     twin.set_weights([grid.dequantize(grid.quantize(gain)), shift])
     return twin
 
@@ -128,16 +126,14 @@ def _kernel(wrapper: Any) -> tuple[np.ndarray[Any, Any], Grid | None]:
     ((weight, quantizer, ranges),) = wrapper._weight_vars
     kernel = quantizer(weight, False, weights=ranges).numpy()
     high = np.maximum(np.abs(ranges["min_var"].numpy()), np.abs(ranges["max_var"].numpy()))
-    # A dead channel has no range: any scale holds its zeros.
-    scale = np.where(high > 0, high / np.float32((1 << (quantizer.num_bits - 1)) - 1), np.float32(1))
+    scale = divisible(high / np.float32((1 << (quantizer.num_bits - 1)) - 1))
     one, axis = not quantizer.per_axis, 2 if type(unwrap(wrapper)) is K.DepthwiseConv2D else -1
     return kernel, Grid(scale.reshape(()) if one else scale, 0, quantizer.num_bits, signed=True, narrow=True, axis=axis)
 
 
 def _scaled(grid: Grid, gain: np.ndarray[Any, Any], axis: int) -> Grid:
-    """The grid of a kernel whose channels were scaled; a dead channel keeps a scale it can be divided by."""
-    size = np.abs(gain)
-    return replace(grid, scale=np.where(size > 0, grid.scale * size, grid.scale), axis=axis)
+    """The grid of a kernel whose channels were scaled."""
+    return replace(grid, scale=divisible(grid.scale * np.abs(gain)), axis=axis)
 
 
 def _output_grid(wrapper: Any) -> Grid | None:

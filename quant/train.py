@@ -10,7 +10,7 @@ import tf_keras
 
 import keras_models
 from export.parity import Parity
-from export.round_kernels import round_kernels
+from export.round_kernels import round_kernels, rounded
 from export.write import described, write
 from keras_models import parents
 from keras_models.lowered import Lowered
@@ -119,7 +119,9 @@ def _export(lowered: Lowered, contract: Contract, recipe: Recipe, out: Path) -> 
     contract = save_plain(lowered, described(lowered, contract), out / "network.npz")
     files = {}
     for export in recipe.exports:
-        small = lowered if export.bits is None else round_kernels(lowered, bits=export.bits)
+        small, says = lowered, contract
+        if export.bits is not None:
+            small, says = round_kernels(lowered, bits=export.bits), rounded(contract)
         path = out / f"{recipe.name}{'' if export.bits is None else f'-w{export.bits}'}.{export.format}"
-        files[path.name] = write(small, contract, path)
+        files[path.name] = write(small, says, path)
     return files

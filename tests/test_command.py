@@ -95,6 +95,10 @@ def test_qk_models_prints_json_lines_that_agree_with_the_table():
         (["unet", "-o", "width"], "NAME=VALUE"),
         (["unet", "-o", "width=wide"], "a whole number"),
         (["unet", "-o", "wide=2"], "option of unet"),
+        (["unet", "-o", "width=--3"], "a whole number"),
+        (["unet", "-o", f"width={'9' * 5000}"], "a whole number"),
+        (["unet", "-o", "width=2", "-o", "surround=1"], "residual=true with it"),
+        (["unet", "--json", "--markdown"], "use one of them"),
     ],
 )
 def test_qk_models_refuses_in_one_line(words, said):

@@ -7,10 +7,13 @@ import tensorflow as tf
 import tf_keras
 
 import keras_models
+from export.reference import reference
 from keras_models.fixed_point import FixedPoint, fixed
+from keras_models.graph import steps
 from keras_models.grid import Grid
 from keras_models.lowered import Lowered, kernel_of
 from keras_models.quantize import Quantize
+from keras_models.ready import ready
 from quant.fixed_point import fixed_point, paper_fixed_point
 from quant.layers import ChannelBits, PaperFixed, QConv2DTranspose
 from quant.lower_qkeras import lower_qkeras
@@ -340,3 +343,17 @@ def test_dropout_is_left_out_and_a_norm_becomes_a_convolution():
     lowered = lower_qkeras(tf_keras.Model(raw, x))
     assert [type(layer) for layer in lowered.model.layers] == [K.InputLayer, K.DepthwiseConv2D, Quantize]
     assert not lowered.kernels
+
+
+def test_a_channel_without_weights_keeps_its_bias_as_a_number_that_can_be_counted():
+    raw = K.Input((None, None, 4), name="raw")
+    model = tf_keras.Model(raw, K.Conv2D(3, 1, name="last")(K.ReLU(name="act")(K.Conv2D(4, 3, name="first")(raw))))
+    kernel, _ = model.get_layer("first").get_weights()
+    kernel[..., 1] = 0
+    model.get_layer("first").set_weights([kernel, np.float32([0.1, 1.7, 0.2, 0])])
+    x = image(model, 8)
+    lowered = lower_qkeras(fixed_point(model, samples=x, output_bits=8))
+    inner = reference(ready(lowered), x)
+    grid = next(s.layer.grid for s in steps(lowered.model) if s.name.startswith("act"))
+    found = next(value for name, value in inner.items() if name == "act" or name.startswith("act_"))
+    np.testing.assert_array_equal(found[..., 1], grid.quantize(np.array(1.7)))

@@ -1,11 +1,12 @@
 import functools
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import tensorflow as tf
 import tf_keras
 from test_to_onnx import broken
-from trained import NETWORKS, inputs, settled, trained
+from trained import NETWORKS, inputs, settled, trained, whole_biases
 
 import keras_models
 from export.coverage import MULTIPLY, coverage
@@ -101,6 +102,31 @@ def test_an_activation_that_never_moves_becomes_zeros_and_is_written(tmp_path):
     assert parted(aware, lowered, x) <= TIES
     for kind in ("onnx", "tflite"):
         assert write(lowered, contract, tmp_path / f"a.{kind}").within_one == 1
+
+
+def test_channels_that_norms_all_but_switch_off_keep_their_shift_and_are_written(tmp_path):
+    tf_keras.utils.set_random_seed(3)
+    raw = tf_keras.Input((None, None, 4), name="raw")
+    y = tf_keras.layers.Conv2D(6, 3, padding="same", use_bias=False, name="conv")(raw)
+    y = tf_keras.layers.ReLU(name="act")(tf_keras.layers.BatchNormalization(name="norm")(y))
+    y = tf_keras.layers.BatchNormalization(name="lone")(y)
+    model = tf_keras.Model(raw, tf_keras.layers.Conv2D(3, 1, name="picture_conv")(y))
+    gains, shifts = np.float32([1, 1e-5, 1e-9, 1e-38, 0, 2]), np.float32([0.5, 0.5, 0.3, 0.4, 0.013, 0])
+    for name in ("norm", "lone"):
+        model.get_layer(name).set_weights([gains, shifts, np.zeros(6), np.ones(6)])
+        gains, shifts = gains[::-1], shifts[::-1]
+    x = inputs(4, height=16, width=16)
+    aware = quantization_aware(model, samples=x)
+    lowered = lower_tfmot(aware)
+    assert parted(aware, lowered, x) <= TIES
+    whole = ready(lowered)
+    whole_biases(whole)
+    for name in ("conv", "lone"):  # what is counted in whole steps is the shift, as near as its own grid can tell
+        off = np.abs(whole.model.get_layer(name).bias - lowered.model.get_layer(name).bias)
+        assert off.max() <= whole.model.get_layer(f"{'act' if name == 'conv' else name}_grid").grid.scale / 8
+    _, contract = keras_models.build("c-unet++", width=2)
+    for kind in ("onnx", "tflite"):
+        assert write(lowered, replace(contract, multiple=1, halo=None), tmp_path / f"a.{kind}").exact == 1
 
 
 def test_a_range_that_is_no_number_is_named():

@@ -7,13 +7,17 @@ from test_to_onnx import broken, one_weight, shaken
 from trained import NETWORKS, inputs, trained
 
 import keras_models
+from export import reference, tflite_convolutions
+from export import to_onnx as onnx_writer
 from export.layerwise import first_departure, layerwise
-from export.parity import compare, prove, samples
+from export.parity import against, compare, may_flip, prove, samples
 from export.round_kernels import round_kernels
 from export.to_onnx import to_onnx
 from export.to_tflite import to_tflite
 from export.write import described, write
+from keras_models.fixed_point import FixedPoint
 from keras_models.fold import plain
+from keras_models.graph import steps
 from keras_models.grid import Grid
 from keras_models.lowered import Lowered, kernel_of
 from keras_models.quantize import Quantize
@@ -94,6 +98,41 @@ def test_a_file_that_is_not_equal_is_not_kept(tmp_path, monkeypatch):
         write(lowered, contract, tmp_path / "a.onnx")
     assert caught.value.worst > 0
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("skip", [(), ("bottom_conv1",)])
+@pytest.mark.parametrize(("kind", "module"), [("onnx", onnx_writer), ("tflite", tflite_convolutions)])
+def test_a_file_that_is_a_step_off_in_every_value_is_refused(kind, module, skip, tmp_path, monkeypatch):
+    _, lowered, contract = trained("unet", width=4, levels=3)
+    lowered = replace(lowered, kernels={name: lowered.kernels[name] for name in lowered.kernels if name not in skip})
+    assert may_flip(lowered) == bool(skip)
+    write(lowered, contract, tmp_path / f"a.{kind}")
+    step = [s.layer.grid.scale for s in steps(lowered.model) if isinstance(s.layer, Quantize)][-1]
+
+    def off(bias, scale, *, of):
+        return reference.bias_levels(bias + step * of.startswith("picture"), scale, of=of)
+
+    monkeypatch.setattr(module, "bias_levels", off)
+    with pytest.raises(NotEqual) as caught:
+        write(lowered, contract, tmp_path / f"a.{kind}")
+    assert 1 <= round(caught.value.worst) <= 2
+
+
+def test_a_float_output_that_is_narrow_beside_its_offset_is_equal_as_far_as_float32_goes():
+    wanted = np.float32(5) + np.linspace(0, 1e-4, 64, dtype=np.float32).reshape(1, 8, 8, 1)
+    assert compare(np.nextafter(wanted, np.float32(9)), wanted, unit=None).worst <= 1
+    assert compare(wanted * np.float32(1.0001), wanted, unit=None).worst > 1
+
+
+def test_the_papers_fixed_point_has_bits_a_reference_and_sums_that_may_flip():
+    raw, conv, kernel = K.Input((None, None, 4), name="raw"), K.Conv2D(3, 1, name="conv"), Grid(0.25, signed=True)
+    y = FixedPoint(2, 3, name="out")(conv(FixedPoint(0, 4, name="grid")(raw)))
+    conv.set_weights([kernel.dequantize(kernel.quantize(conv.get_weights()[0])), np.float32([0.1, 0.2, 0.3])])
+    lowered = Lowered(tf_keras.Model(raw, y), {"conv": kernel})
+    _, contract = keras_models.build("c-unet++", width=2)
+    assert described(lowered, contract).bits == "w8a7"  # two bits and three, a sign, and one for what is carried
+    assert may_flip(lowered)
+    assert against(lowered, samples(contract))[1] == 2.0**-3
 
 
 def test_a_float_file_is_proved_too_and_a_wrong_one_is_seen(tmp_path):

@@ -10,6 +10,7 @@ from keras_models.hoist import hoisted
 from keras_models.quantize import Quantize
 from keras_models.ready import ready
 from keras_models.shuffle import shuffled
+from runtime.errors import BadGrid
 
 K = tf_keras.layers
 
@@ -71,7 +72,9 @@ def test_a_convolution_by_hand():
     wanted = np.clip(np.rint(np.array([2, 17, -48, 1227], np.float32) * m) + 3, 0, 255)
     assert found["out"].ravel().tolist() == wanted.tolist()
     assert multiplier(x, k, y) == m
-    assert bias_levels(np.array([0.3]), x, k) == 2
+    assert bias_levels(np.array([0.3]), x.scale * k.scale, of="conv") == 2
+    with pytest.raises(BadGrid, match="a bias of 0.3 .* as 'conv' has"):
+        bias_levels(np.array([0.3]), np.float32(2.0**-33), of="conv")
 
 
 @pytest.mark.parametrize(("name", "options"), [NETWORKS[1], NETWORKS[4]], ids=str)

@@ -19,7 +19,7 @@ from keras_models.quantize import Quantize
 from quant.fixed_point import fixed_point, paper_fixed_point
 from quant.lower_qkeras import lower_qkeras
 from runtime.contract import Contract
-from runtime.errors import BadNumbers, UnknownLayer
+from runtime.errors import BadNumbers, BadOption, UnknownLayer
 from runtime.ort import CONTRACT
 
 pytestmark = pytest.mark.xdist_group("trained")
@@ -216,6 +216,17 @@ def test_what_cannot_be_written_is_named_and_leaves_no_file(tmp_path):
     conv.set_weights([np.full((1, 1, 4, 3), np.nan, np.float32), np.zeros(3, np.float32)])
     with pytest.raises(BadNumbers, match="ill/kernel"):
         to_onnx(Lowered(ill), contract, tmp_path / "a.onnx")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("names", [("c", "c_kernel"), ("c_kernel", "c")])
+def test_a_layer_called_like_a_part_of_another_is_named(names, tmp_path):
+    _, contract = keras_models.build("c-unet++", width=2)
+    raw = x = tf_keras.Input((None, None, 4), name="raw")
+    for name in names:
+        x = tf_keras.layers.Conv2D(3, 1, name=name)(x)
+    with pytest.raises(BadOption, match="'c_kernel'"):
+        to_onnx(Lowered(tf_keras.Model(raw, x)), contract, tmp_path / "a.onnx")
     assert list(tmp_path.iterdir()) == []
 
 

@@ -257,7 +257,7 @@ def test_a_layer_without_a_rule_is_named_and_nothing_is_written(layer, named, tm
 
 
 def test_numbers_that_cannot_be_written_are_named_and_nothing_is_written(tmp_path):
-    for number, error, words in ((np.nan, BadNumbers, "NaN"), (1e9, BadGrid, "bias of 'conv'")):
+    for number, error, words in ((np.nan, BadNumbers, "NaN"), (1e9, BadGrid, "a bias of .* as 'conv' has")):
         lowered = net(conv_leaky)
         kernel, bias = lowered.model.get_layer("conv").get_weights()
         bias[0] = number

@@ -87,6 +87,8 @@ def test_the_contract_of_a_mosaic_network_says_what_goes_in_and_comes_out():
     assert len(xtrans.planes) == 9
     _, depth = keras_models.build("effnet-ffnet", width=4)
     assert (depth.task, depth.cfa, depth.planes, depth.halo) == ("depth", "none", ("R", "G", "B"), None)
+    _, seen = keras_models.build("c-unet", width=2, in_channels=4, out_channels=1, upscale=1)
+    assert (seen.task, seen.output, seen.cfa) == ("segment", "mask", "bayer"), "a mosaic that becomes no picture"
     _, mask = keras_models.build("squeeze", width=4, **RGB_MASK)
     assert (mask.task, mask.output, mask.channels, mask.scale) == ("segment", "mask", 1, 1)
 

@@ -71,4 +71,6 @@ def whole_biases(plain):
         if step.name in plain.kernels and step.layer.use_bias and known[step.reads[0]]:
             kernel, bias = step.layer.get_weights()
             x, own = known[step.reads[0]], plain.kernels[step.name]
-            step.layer.set_weights([kernel, bias_levels(bias, x, own) * (x.scale * own.scale)])
+            step.layer.set_weights(
+                [kernel, bias_levels(bias, x.scale * own.scale, of=step.name) * (x.scale * own.scale)]
+            )

@@ -13,7 +13,7 @@ from quant.lower_tfmot import lower_tfmot
 from quant.qat import quantization_aware
 
 SIZE = 64
-STEPS = 10
+STEPS = 100
 
 # Every scheme of layers once, narrow; each is trained once in a run, since all tests that need one run in one process.
 NETWORKS = [
@@ -58,7 +58,7 @@ def trained(name, **options):
     shape = aware(x[:1]).shape
     y = np.stack([x.mean(axis=-1)] * shape[-1], axis=-1)
     y = y.repeat(2, axis=1).repeat(2, axis=2) if shape[1] > SIZE else y[:, :: SIZE // shape[1], :: SIZE // shape[2]]
-    aware.compile(tf_keras.optimizers.Adam(1e-3), "mae", run_eagerly=True)  # to trace it takes longer than all steps
+    aware.compile(tf_keras.optimizers.Adam(1e-3), "mae")
     for _ in range(STEPS):
         aware.train_on_batch(x, y)
     return aware, lower_tfmot(aware), contract

@@ -59,6 +59,8 @@ def rank(wins: Float, ties: Float, *, over_judges: bool = True, seed: int = 0, r
     they differ little the chance of an answer counts twice, and intervals hold more often than in 95 of 100 surveys.
     """
     judges = len(wins)
+    if over_judges and judges < 2:
+        raise ValueError("one judge stands for no others")
     all_wins, all_ties = wins.sum(0), ties.sum(0)
     group = linked(all_wins + all_ties)
     strength, tie = fit(all_wins, all_ties, group=group)

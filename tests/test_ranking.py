@@ -253,3 +253,9 @@ def test_intervals_of_judges_who_differ_hold_where_those_of_their_answers_do_not
     middle = np.log(shares.mean() / (1 - shares.mean())) / 2 * np.array([1, -1])
     assert covers(lambda rng: rank(*drawn(rng), resamples=1000), middle, runs=ALL // 2) > 0.95 - COVERED
     assert covers(as_answers, middle, runs=ALL // 4) < 0.9
+
+
+def test_one_judge_stands_for_no_others():
+    wins = np.array([[[0, 2], [1, 0]]], float)
+    with pytest.raises(ValueError, match="one judge"):
+        rank(wins, np.zeros_like(wins))

@@ -22,7 +22,7 @@ from quant.observe import METHODS, Observer
 from quant.rounding import is_gate, rounded
 from runtime.errors import BadNumbers, BadOption, UnknownName
 
-__all__ = ["Ranges", "Samples", "calibrated", "values"]
+__all__ = ["Ranges", "Samples", "calibrated", "check_room", "values"]
 
 Array = np.ndarray[Any, Any]
 Samples = Callable[[], Iterable[Array]]
@@ -52,18 +52,19 @@ def calibrated(
     method: str | Callable[[int], Observer] = "mse",
     bits: int = 8,
     bits_of: Mapping[str, int] | None = None,
+    room: Mapping[str, float] | None = None,
     progress: Callable[[int], None] | None = None,
 ) -> Ranges:
     """Run the float network over all batches that `samples()` gives, once, and see where values lie.
 
     `method` is one of `METHODS`, or makes an observer from bits; `bits_of` has the layers that differ from `bits`.
-    `progress` is told the number of batches done.
+    Both ends of a range may lie further out than it says, `room` times, by layer: what few samples show counts for
+    little in a mean. `progress` is told the number of batches done.
     """
     lowered = apart(lowered)
     make, own = observers(method), bits_of or {}
-    homes = rounded(lowered)
-    walk = steps(lowered.model)
-    watched = {s.makes: s.name for s in walk if homes.get(s.makes) == s.name and not is_gate(s.layer)}
+    watched = _watched(lowered)
+    check_room(lowered, room or {})
     seen = {name: make(own.get(name, bits)) for name in watched.values()}
     ends: dict[str, tuple[float, float]] = {}
     count = 0
@@ -75,7 +76,23 @@ def calibrated(
         if progress is not None:
             progress(done)
     still = tuple(name for name, (low, high) in ends.items() if low == high)
-    return Ranges({name: _range(ends[name], one) for name, one in seen.items()}, still, count)
+    found = {name: _range(ends[name], one) for name, one in seen.items()}
+    for name, times in (room or {}).items():
+        found[name] = (found[name][0] * times, found[name][1] * times)
+    return Ranges(found, still, count)
+
+
+def check_room(lowered: Lowered, room: Mapping[str, float]) -> None:
+    """Raise `UnknownName` for a layer whose range is not sought."""
+    for name in room:
+        if name not in (known := list(_watched(apart(lowered)).values())):
+            raise UnknownName("layer whose range is sought", name, known)
+
+
+def _watched(lowered: Lowered) -> dict[int, str]:
+    """The tensors whose ranges are sought, with their layers: a gate's is known."""
+    homes = rounded(lowered)
+    return {s.makes: s.name for s in steps(lowered.model) if homes.get(s.makes) == s.name and not is_gate(s.layer)}
 
 
 def observers(method: str | Callable[[int], Observer]) -> Callable[[int], Observer]:

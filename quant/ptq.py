@@ -39,13 +39,14 @@ def ptq(
     input_bits: int = 8,
     output_bits: int | None = 8,
     activations_of: Mapping[str, int] | None = None,
+    room: Mapping[str, float] | None = None,
     progress: Callable[[int], None] | None = None,
     tell: Callable[[str], None] | None = None,
     **options: Any,
 ) -> Lowered:
     """A float network, Keras' or in the plain form, quantized by what samples show; `options` are `quantized`'s.
 
-    `tell` gets a sentence for every layer that never moved on the samples.
+    Ranges are `room` times as wide as was found, by layer; `tell` gets a sentence for every layer that never moved on the samples.
     """
     lowered = apart(model if isinstance(model, Lowered) else plain(model))
     widths: dict[str, Any] = {"activation_bits": activation_bits, "input_bits": input_bits}
@@ -53,7 +54,7 @@ def ptq(
     own = activation_bits_of(
         lowered, activations=activation_bits, inputs=input_bits, results=output_bits, own=activations_of or {}
     )
-    ranges = calibrated(lowered, samples, method=method, bits_of=own, progress=progress)
+    ranges = calibrated(lowered, samples, method=method, bits_of=own, room=room, progress=progress)
     if tell is not None:
         for warning in ranges.warnings:
             tell(warning)

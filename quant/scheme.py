@@ -12,6 +12,7 @@ __all__ = ["Bits", "FixedPoint", "Float", "PaperFixedPoint", "Ptq", "Qat", "Sche
 
 Bits = Annotated[int, Between(2, 8)]
 PartBits = Annotated[int, Between(0, 8)]
+Room = Annotated[float, Between(1, 16)]
 Samples = Annotated[int, Between(0, 10_000)]
 MOST_PART_BITS = 6
 
@@ -66,7 +67,8 @@ class Ptq:
     Without `fold` every BatchNorm is a layer of its own; one that trains on goes into a kernel at the end. Before the
     ranges are sought, channels may be made alike (`equalize`) and high biases moved on (`absorb`); afterwards weights
     may learn to which side they are rounded (`round_up`), and means be put right (`correct`). `bits_of` has the kernels
-    that differ from `weight_bits`, by their layers.
+    that differ from `weight_bits`, by their layers; `room` has the ranges that end further out than was found, and how
+    many times, by the layers they are of: a light that few samples show is worth nothing to a mean, and is cut off.
     """
 
     method: Literal["average", "entropy", "minmax", "mse", "percentile"] = "mse"
@@ -77,6 +79,7 @@ class Ptq:
     symmetric: bool = False
     fold: bool = True
     bits_of: Mapping[str, Bits] = field(default_factory=dict)
+    room: Mapping[str, Room] = field(default_factory=dict)
     equalize: bool = False
     absorb: bool = False
     round_up: bool = False
@@ -91,11 +94,13 @@ Scheme = Float | Qat | FixedPoint | PaperFixedPoint | Ptq
 def scheme_clashes(scheme: Scheme, *, trains: bool) -> Iterator[tuple[str, str, str]]:
     """What is wrong between keys that are each right: the key, the problem, what may stand there."""
     if isinstance(scheme, Ptq) and trains:
-        kept = ("method", "weight_bits", "bits_of", "per_channel", "fold", "still", "samples")
+        kept = ("method", "weight_bits", "bits_of", "room", "per_channel", "fold", "still", "samples")
         if scheme != Ptq(**{name: getattr(scheme, name) for name in kept}):
             yield "fine_tune.steps", "set behind these grids", "0, or 8-bit activations and minmax weights, uncorrected"
     if isinstance(scheme, Ptq) and scheme.still and not trains:
         yield "scheme.still", "true where nothing trains", "it with fine_tune.steps"
+    if isinstance(scheme, Ptq) and scheme.room and trains and not scheme.still:
+        yield "scheme.room", "set for ranges that move on", "it with still = true"
     if isinstance(scheme, PaperFixedPoint):
         for key, pair in (("weights", scheme.weights), ("activations", scheme.activations)):
             if not sum(pair):

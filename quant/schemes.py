@@ -13,7 +13,7 @@ from keras_models.lowered import Lowered
 from keras_models.unfold import unfolded
 from quant.absorb import absorb, sampled_moments
 from quant.apart import apart
-from quant.calibrate import calibrated
+from quant.calibrate import calibrated, check_room
 from quant.correct import correct
 from quant.equalize import equalize
 from quant.fixed_point import fixed_point, paper_fixed_point
@@ -43,7 +43,9 @@ def check(model: Any, scheme: Scheme) -> None:
         case Qat(skip=skip):
             named_by(skip, plain(model).model if scheme.fold else model)
         case Ptq():
-            layers = steps(apart(plain(model, fold=scheme.fold)).model)
+            lowered = apart(plain(model, fold=scheme.fold))
+            check_room(lowered, scheme.room)
+            layers = steps(lowered.model)
             kernel_bits(
                 [s.name for s in layers if isinstance(s.layer, CONVS)], bits=scheme.weight_bits, own=scheme.bits_of
             )
@@ -105,7 +107,7 @@ def _after_training(model: Any, scheme: Ptq, samples: Array | None, *, trains: b
     if trains:
         if scheme.equalize:
             raise ValueError("an equalized network is no zoo network any more: it does not train on")
-        ranges = calibrated(lowered, batches, method=scheme.method, progress=seen).ends
+        ranges = calibrated(lowered, batches, method=scheme.method, room=scheme.room, progress=seen).ends
         return quantization_aware(
             model,
             samples=samples,
@@ -130,6 +132,7 @@ def _after_training(model: Any, scheme: Ptq, samples: Array | None, *, trains: b
         per_channel=scheme.per_channel,
         symmetric=scheme.symmetric,
         bits_of=scheme.bits_of,
+        room=scheme.room,
         progress=seen,
     )
     small = round_up(small, lowered, batches) if scheme.round_up else small

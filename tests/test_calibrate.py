@@ -5,10 +5,11 @@ import pytest
 import tf_keras
 from float_nets import floats, kernel, network, pictures, tiny
 
-from keras_models.graph import outputs
+from keras_models.graph import outputs, steps
 from keras_models.lowered import Lowered
-from quant.calibrate import calibrated, values
+from quant.calibrate import calibrated, check_room, values
 from quant.observe import MinMax
+from quant.rounding import is_gate
 from runtime.errors import BadNumbers, BadOption, UnknownName
 
 SUMS = 1e-5  # the same float32 operations; between a graph and single calls the order of a sum may differ
@@ -22,6 +23,23 @@ def test_ranges_of_the_smallest_and_largest_are_those_of_the_network():
     np.testing.assert_allclose(found.ends["down1_act1"], (probe.min(), probe.max()), rtol=SUMS)
     assert found.count == len(x)
     assert found.still == ()
+
+
+def test_a_range_may_end_further_out_than_was_found():
+    wide, found = (
+        calibrated(floats(), lambda: network("unet")[2], room=room).ends for room in ({"down1_act1": 1.25}, None)
+    )
+    assert wide["down1_act1"] == tuple(1.25 * end for end in found["down1_act1"])
+    assert wide | {"down1_act1": None} == found | {"down1_act1": None}
+
+
+@pytest.mark.parametrize("kind", ["a gate, whose range is known", "no grid of its own"])
+def test_room_is_given_to_what_has_a_range_of_its_own(kind):
+    lowered = floats("effnet-ffnet")
+    gate = next(step.name for step in steps(lowered.model) if is_gate(step.layer))
+    name = gate if kind.startswith("a gate") else "down1_conv1"
+    with pytest.raises(UnknownName, match="layer whose range is sought"):
+        check_room(lowered, {name: 2.0})
 
 
 def test_a_tensor_watched_is_the_models_own():

@@ -183,6 +183,16 @@ BAD = {
     "kind misspelt": (SMALL + '[scheme]\nkind = "fixed-pont"\n', "scheme.kind", "'fixed-point'"),
     "key of another kind": (SMALL + '[scheme]\nkind = "qat"\ninput_bits = 4\n', "scheme.input_bits", "skip, samples"),
     "still, and nothing moves": (SMALL + '[scheme]\nkind = "ptq"\nstill = true\n', "scheme.still", "fine_tune.steps"),
+    "room, and ranges move": (
+        SMALL + '[scheme]\nkind = "ptq"\n[scheme.room]\nbottom_act1 = 1.5\n[fine_tune]\nsteps = 1\n',
+        "scheme.room",
+        "still = true",
+    ),
+    "room that is less": (
+        SMALL + '[scheme]\nkind = "ptq"\n[scheme.room]\nbottom_act1 = 0.5\n',
+        "scheme.room.bottom_act1",
+        "from 1 to 16",
+    ),
     "bits beyond TFMOT's": (SMALL + '[scheme]\nkind = "qat"\nweight_bits = 1\n', "scheme.weight_bits", "from 2 to 8"),
     "bits beyond": (SMALL + '[scheme]\nkind = "fixed-point"\nweight_bits = 9\n', "scheme.weight_bits", "from 2 to 8"),
     "three of two": (

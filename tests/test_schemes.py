@@ -13,7 +13,7 @@ from keras_models.fold import plain
 from quant.precision import halved
 from quant.qat import activation_ranges
 from quant.scheme import FixedPoint, Float, PaperFixedPoint, Ptq, Qat, scheme_clashes
-from quant.schemes import bring_back, lower, quantize, wanted
+from quant.schemes import bring_back, check, lower, quantize, wanted
 from runtime.errors import UnknownName
 
 NETWORKS = {
@@ -194,6 +194,20 @@ def test_kernels_of_few_bits_may_be_trained_between_ranges_that_stay():
     assert ends == [found[name].numpy() for name in ("min_var", "max_var")]
     made = model(x).numpy()
     assert ends == pytest.approx([min(made.min(), 0), max(made.max(), 0)], abs=1e-5)
+
+
+def test_training_may_begin_with_room_beyond_the_ranges_found():
+    x = np.random.default_rng(0).random((2, 16, 16, 4), np.float32)
+    scheme = Ptq(still=True, samples=2)
+    ends = {}
+    for times in (1.0, 2.0):
+        aware = quantize(build("unet"), replace(scheme, room={"out1_act2": times}), samples=x)
+        for name in ("out1_conv1", "out1_conv2"):
+            ends[name, times] = float(activation_ranges(aware.get_layer(f"quant_{name}"))[0]["max_var"].numpy())
+    assert ends["out1_conv2", 2.0] == pytest.approx(2 * ends["out1_conv2", 1.0])
+    assert ends["out1_conv1", 2.0] == ends["out1_conv1", 1.0]
+    with pytest.raises(UnknownName, match="out1_act2"):
+        check(build("unet"), replace(scheme, room={"out1_act3": 2.0}))
 
 
 def test_float_is_the_network_itself():

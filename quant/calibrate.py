@@ -22,7 +22,7 @@ from quant.observe import METHODS, Observer
 from quant.rounding import is_gate, rounded
 from runtime.errors import BadNumbers, BadOption, UnknownName
 
-__all__ = ["Ranges", "Samples", "calibrated", "check_room", "values"]
+__all__ = ["Ranges", "Samples", "calibrated", "check_room", "of_layers", "values"]
 
 Array = np.ndarray[Any, Any]
 Samples = Callable[[], Iterable[Array]]
@@ -80,6 +80,14 @@ def calibrated(
     for name, times in (room or {}).items():
         found[name] = (found[name][0] * times, found[name][1] * times)
     return Ranges(found, still, count)
+
+
+def of_layers(lowered: Lowered, ranges: Ranges) -> dict[str, tuple[float, float]]:
+    """The range on which what each layer makes is rounded: of a concatenation's parts, that of the whole."""
+    lowered = apart(lowered)
+    homes = rounded(lowered)
+    made = {step.name: homes[step.makes] for step in steps(lowered.model) if step.makes in homes}
+    return {name: ranges.ends[home] for name, home in made.items() if home in ranges.ends}
 
 
 def check_room(lowered: Lowered, room: Mapping[str, float]) -> None:

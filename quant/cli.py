@@ -6,6 +6,7 @@ import json
 import os
 import sys
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -38,9 +39,9 @@ SEEDS = 2**31  # as many as a recipe may have
 @click.option("--table", metavar="DIR", help="Train all recipes of a folder and compare their files.")
 @click.option("--pairs", type=click.IntRange(1), help="Write so many held-out pairs as DNG and TIFF; no training.")
 @click.option("--search", metavar="RUN", help="Quantize a finished float run, each kernel in bits of its own.")
-@click.option("--max-size", metavar="SIZE", help="Of the file that --search writes, such as 500kB.")
+@click.option("--max-size", metavar="SIZE", help="Of every file that --search writes, such as 500kB.")
 @click.option("--max-drop", metavar="DB", help="That --search may lose against float, such as 0.3dB.")
-@click.option("--max-mac-bits", type=click.FloatRange(2, 8), help="Of a weight in a multiplication, the mean.")
+@click.option("--max-mac-bits", type=float, help="Of a weight in a multiplication, the mean: 2 to 8.")
 @click.option("--json", "as_json", is_flag=True, help="JSON on stdout: one object, or a line a row of a table.")
 def main(
     *,
@@ -183,7 +184,8 @@ def _search(run: str, limits: dict[str, Any], *, out: Path | None, as_json: bool
     from quant.progress import watching
 
     with watching(quiet=as_json or not sys.stderr.isatty()) as watch:
-        result = mixed(run, out=out or Path(f"{run}-mixed"), budget=budget, watch=watch)
+        beside = Path(f"{Path(run).resolve()}-mixed")  # of "run/" and "." too
+        result = mixed(run, out=out or beside, budget=budget, watch=watch, tell=partial(click.echo, err=True))
     if not as_json:
         click.echo((result.folder / FRONT).read_text("utf-8"))
     _tell_result(result, as_json=as_json)

@@ -12,6 +12,7 @@ biases and BatchNorm, by a quantizer of its own.
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Literal, get_args
 
@@ -35,6 +36,7 @@ Scales = Literal["channel", "one"]
 
 QUANTIZED = dict(zip(CONVS, (qkeras.QConv2D, qkeras.QDepthwiseConv2D, QConv2DTranspose), strict=True))
 BIAS_BITS = 24  # what float32 holds exactly
+AT_ONCE = 16  # samples in memory, with what all layers make of them
 INTEGERS = range(9)  # QKeras raises the integer 2 to this power, which TensorFlow refuses below zero
 
 
@@ -57,15 +59,15 @@ class Rounding:
             return qkeras.QActivation(qkeras.quantized_bits(self.bits, self.integer, alpha=1), name=name)
         return qkeras.QActivation(qkeras.quantized_relu(self.bits, self.integer), name=name)
 
-    def fitted(self, values: Array) -> Rounding:
-        """The same bits, with the sign and the integer part that leave the smallest squared error on `values`."""
-        trials = [replace(self, integer=integer, signed=self.signed or values.min() < 0) for integer in INTEGERS]
+    def trials(self) -> list[Rounding]:
+        """The same bits with every integer part, and with a sign if there is none yet."""
+        signs = (True,) if self.signed else (False, True)
+        return [replace(self, integer=integer, signed=signed) for signed in signs for integer in INTEGERS]
 
-        def error(trial: Rounding) -> float:
-            rounded = trial.grid.dequantize(trial.grid.quantize(values))
-            return float(np.square(rounded - values, dtype=np.float64).sum())
-
-        return min(trials, key=error)
+    def error(self, values: Array) -> float:
+        """What rounding loses of them, squared and summed."""
+        rounded = self.grid.dequantize(self.grid.quantize(values))
+        return float(np.square(rounded - values, dtype=np.float64).sum())
 
 
 def fixed_point(
@@ -93,8 +95,7 @@ def fixed_point(
     walk = steps(model)
     plan = _plan(walk, outputs(model), Rounding(activation_bits, integer, True), input_bits, output_bits)
     if samples is not None:
-        values = _values(model, plan, samples)
-        plan = {tensor: rounding.fitted(values[tensor]) for tensor, rounding in plan.items()}
+        plan = _fitted(model, plan, samples)
     plan, grids = _without_idle_joins(walk, plan)
     inputs: dict[int, Any] = {}
 
@@ -187,8 +188,22 @@ def _without_idle_joins(
     return plan, grids
 
 
-def _values(model: Any, wanted: dict[int, Rounding], samples: Array) -> dict[int, Array]:
-    """What the float network computes at those tensors."""
+def _fitted(model: Any, plan: Mapping[int, Rounding], samples: Array) -> dict[int, Rounding]:
+    """The plan with the sign and the integer part of each tensor that lose least of the samples."""
+    lost = {tensor: dict.fromkeys(rounding.trials(), 0.0) for tensor, rounding in plan.items()}
+    signed = {tensor: rounding.signed for tensor, rounding in plan.items()}
+    for tensor, values in _values(model, plan, samples):
+        signed[tensor] |= bool(values.min() < 0)
+        for trial in lost[tensor]:
+            lost[tensor][trial] += trial.error(values)
+    return {
+        tensor: min((trial for trial in losses if trial.signed == signed[tensor]), key=losses.__getitem__)
+        for tensor, losses in lost.items()
+    }
+
+
+def _values(model: Any, wanted: Iterable[int], samples: Array) -> Iterator[tuple[int, Array]]:
+    """What the float network computes at those tensors, some samples at a time."""
     found: dict[int, Any] = {}
 
     def make(step: Step, reads: list[Any]) -> Any:
@@ -197,8 +212,10 @@ def _values(model: Any, wanted: dict[int, Rounding], samples: Array) -> dict[int
         return found[step.makes]
 
     twin = rebuild(model, make)
-    values = tf_keras.Model(twin.inputs, {str(tensor): found[tensor] for tensor in wanted})(samples)
-    return {int(tensor): value.numpy() for tensor, value in values.items()}
+    probe = tf_keras.Model(twin.inputs, {str(tensor): found[tensor] for tensor in wanted})
+    for first in range(0, len(samples), AT_ONCE):
+        for tensor, value in probe(samples[first : first + AT_ONCE]).items():
+            yield int(tensor), value.numpy()
 
 
 def _can_be_negative(step: Step, reads: list[bool]) -> bool:

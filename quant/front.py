@@ -6,13 +6,14 @@ the most bits on, always that step comes next which adds the least error for eac
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
 from quant.sensitivity import WIDTHS, Kernel, Packing, Sensitivity
+from runtime.errors import BadOption
 
-__all__ = ["Bits", "Cost", "Front", "Point", "front", "priced"]
+__all__ = ["Bits", "Cost", "Front", "Limits", "Point", "front", "limited", "priced", "taken"]
 
 Bits = Mapping[str, int]
 
@@ -60,6 +61,26 @@ class Cost:
         return self.byte * point.bytes + self.mac_bit * point.mac_bits
 
 
+@dataclass(frozen=True)
+class Limits:
+    """What all kernels may take, and the bytes that they take at the least."""
+
+    size: int | None
+    mac_bits: int | None
+    least: int = 0
+
+    def hold(self, point: Point) -> bool:
+        """Whether a point is within both."""
+        pairs = (point.bytes, self.size), (point.mac_bits, self.mac_bits)
+        return all(most is None or paid <= most for paid, most in pairs)
+
+    def below(self, point: Point, *, weighs: int, most: int) -> Limits:
+        """Fewer bytes than a point has which weighs too much, by as many as it is over."""
+        if point.bytes <= self.least:
+            raise BadOption("max_size", most, f"{weighs} or more: the least that was found")
+        return replace(self, size=max(point.bytes - weighs + most, self.least))
+
+
 def front(found: Sensitivity, *, cost: Cost | None = None) -> Front:
     """The corners of the additive model: steps of every kernel's own curve, the flattest first."""
     cost = cost or Cost()
@@ -94,7 +115,34 @@ def _slope(dear: _Choice, cheap: _Choice) -> float:
 
 def priced(found: Sensitivity, bits_of: Bits, *, cost: Cost) -> Point:
     """What an assignment costs, and the forecast of its error."""
-    kernels = found.kernels
-    size = sum(kernels[name].size(bits, packing=cost.packing) for name, bits in bits_of.items())
-    work = sum(kernels[name].mac_bits(bits) for name, bits in bits_of.items())
+    size, work = taken(found.kernels, bits_of, packing=cost.packing)
     return Point(bits_of, size, work, found.decibel(found.added(bits_of)))
+
+
+def taken(kernels: Mapping[str, Kernel], bits_of: Bits, *, packing: Packing) -> tuple[int, int]:
+    """The bytes of an assignment, and the bits that go into its multiply-accumulates."""
+    size = sum(kernels[name].size(bits, packing=packing) for name, bits in bits_of.items())
+    return size, sum(kernels[name].mac_bits(bits) for name, bits in bits_of.items())
+
+
+def limited(
+    kernels: Mapping[str, Kernel],
+    weigh: Callable[[Bits], int],
+    *,
+    cost: Cost,
+    max_size: int | None,
+    max_mac_bits: int | None,
+) -> Limits:
+    """What kernels may take of budgets for a whole; those that not even the fewest bits hold are refused."""
+    few, many = ({name: end(cost.widths) for name in kernels} for end in (min, max))
+    (least, work), (whole, _) = (taken(kernels, bits_of, packing=cost.packing) for bits_of in (few, many))
+    weighs = None if max_size is None else weigh(few)
+    for option, most, paid in (("max_size", max_size, weighs), ("max_mac_bits", max_mac_bits, work)):
+        if most is not None and paid is not None and most < paid:
+            raise BadOption(option, most, f"{paid} or more: what it takes with all kernels in {min(cost.widths)} bits")
+    if max_size is None or weighs is None:
+        return Limits(None, max_mac_bits)
+    if (widest := weigh(many)) <= max_size:
+        return Limits(whole, max_mac_bits, least)
+    # What is no kernel's differs by width, since few bits need nodes that take them apart: the larger of both ends.
+    return Limits(max(max_size - max(weighs - least, widest - whole), least), max_mac_bits, least)

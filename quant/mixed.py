@@ -16,7 +16,7 @@ from typing import Any, Literal, get_args
 from keras_models.lowered import Lowered
 from quant.calibrate import Samples, calibrated
 from quant.correct import correct
-from quant.front import Bits, Cost, Front, Point, front, priced
+from quant.front import Bits, Cost, Front, Limits, Point, front, limited, priced, taken
 from quant.kernel_grids import Weights
 from quant.ptq import quantized
 from quant.rounding import activation_bits_of
@@ -88,6 +88,7 @@ def search(
     max_drop: float | None = None,
     by: Literal["bytes", "mac_bits"] | None = None,
     packing: Packing = "tflite",
+    weigh: Callable[[Bits], int] | None = None,
     weights: Weights = "mse",
     measurements: int = 8,
     progress: Callable[[int, int], None] | None = None,
@@ -96,9 +97,10 @@ def search(
     """The bits of each kernel of a float network within budgets, by no more than so many `measurements`.
 
     `judge` gives the figure of a network in dB, more is better. With `max_drop`, in dB below what it says of the float
-    network, the cheapest that holds it is wanted, else the best. `max_size` is in bytes of the kernels, their scales
-    included; without it and `max_mac_bits`, `by` says what is cheap: bytes unless it does. `make` is by default what
-    `maker` makes; `progress` counts what kernels were tried, `tell` gets each point that was judged.
+    network, the cheapest that holds it is wanted, else the best. `max_size` is in bytes of what `weigh` weighs, such as
+    a file: by default of the kernels, scales included; without it and `max_mac_bits`, `by` says what is cheap: bytes
+    unless it does. `make` is by default what `maker` makes; `progress` counts what kernels were tried, `tell` gets each
+    point that was judged.
     """
     if max_size is None and max_mac_bits is None and max_drop is None:
         raise BadOption("the budget", None, "max_size, max_mac_bits or max_drop")
@@ -109,18 +111,29 @@ def search(
     lowered = plain_float(model)
     cost = _cost(max_size, max_mac_bits, by, packing)
     probe = Probe(lowered, samples, weights=weights)
+    weigh = weigh or (lambda bits_of: taken(probe.kernels, bits_of, packing=packing)[0])
+    limits = limited(probe.kernels, weigh, cost=cost, max_size=max_size, max_mac_bits=max_mac_bits)
     found = sensitivity(probe, widths=cost.widths, progress=progress)
-    limits, forecast = _Limits(max_size, max_mac_bits), front(found, cost=cost)
-    limits.check(forecast)
-    make = make or maker(lowered, samples, weights=weights)
+    forecast, make = front(found, cost=cost), make or maker(lowered, samples, weights=weights)
     hunt = _Hunt(probe, found, cost, limits, lambda bits_of: judge(make(bits_of)), measurements, tell)
-    if max_drop is None:
-        return Found(hunt.best(forecast), tuple(hunt.judged.values()), forecast, None)
-    reference = judge(lowered)
-    if not math.isfinite(reference):
-        raise ValueError(f"a drop below {reference} dB is none: judge by a figure that is finite for the float network")
-    best = hunt.cheapest(forecast, reference=reference, drop=max_drop)
+    reference: float | None = None
+    pick = partial(hunt.best, forecast)
+    if max_drop is not None:
+        reference = _finite(judge(lowered))
+        pick = partial(hunt.cheapest, forecast, reference=reference, drop=max_drop)
+    best = pick()
+    # Limits are a forecast of bytes: what makes too large a file after all is looked for again among what is smaller.
+    while max_size is not None and (weighs := weigh(best.bits_of)) > max_size:
+        hunt.limits, hunt.left = hunt.limits.below(best, weighs=weighs, most=max_size), measurements
+        best = pick()
     return Found(best, tuple(hunt.judged.values()), forecast, reference)
+
+
+def _finite(figure: float) -> float:
+    """The float network's own figure, if anything can lie below it."""
+    if not math.isfinite(figure):
+        raise ValueError(f"a drop below {figure} dB is none: judge by a figure that is finite for the float network")
+    return figure
 
 
 def _cost(
@@ -139,27 +152,6 @@ def _cost(
     return Cost(0.0, 1.0, packing) if of_work else Cost(packing=packing)
 
 
-@dataclass(frozen=True)
-class _Limits:
-    size: int | None
-    mac_bits: int | None
-
-    def hold(self, point: Point) -> bool:
-        pairs = (point.bytes, self.size), (point.mac_bits, self.mac_bits)
-        return all(most is None or paid <= most for paid, most in pairs)
-
-    def check(self, forecast: Front) -> None:
-        """Refuse budgets below the least possible."""
-        least = forecast.points[-1]
-        widths = " and ".join(f"{bits} bits" for bits in sorted({*least.bits_of.values()}))
-        for option, most, paid in (
-            ("max_size", self.size, least.bytes),
-            ("max_mac_bits", self.mac_bits, least.mac_bits),
-        ):
-            if most is not None and most < paid:
-                raise BadOption(option, most, f"{paid} or more: what all kernels take with {widths}")
-
-
 @dataclass
 class _Hunt:
     """Candidates refined and judged, none of them twice."""
@@ -167,7 +159,7 @@ class _Hunt:
     probe: Probe
     found: Sensitivity
     cost: Cost
-    limits: _Limits
+    limits: Limits
     judge: Callable[[Bits], float]
     left: int
     tell: Callable[[Point], None] | None
@@ -178,7 +170,7 @@ class _Hunt:
         first = self._first(forecast)
         for point in (self._refined(first, self.limits.hold), *self._uniform(), first):
             self._judged(point)
-        return max(self.judged.values(), key=lambda point: (_figure(point), -self.cost.paid(point)))
+        return max(self._allowed(), key=lambda point: (_figure(point), -self.cost.paid(point)))
 
     def cheapest(self, forecast: Front, *, reference: float, drop: float) -> Point:
         """The least cost of a figure that holds the drop: bisection between what does and what does not."""
@@ -190,18 +182,24 @@ class _Hunt:
         for point in self._uniform():
             if not holds(self._judged(point)):
                 break  # fewer bits hold even less
-        if not any(map(holds, self.judged.values())):
-            least = reference - max(map(_figure, self.judged.values()))
+        if not any(map(holds, self._allowed())):
+            least = reference - max(map(_figure, self._allowed()))
             told = f"{math.ceil(least * 100) / 100:g} or more: what the most bits allowed lose against float"
             raise BadOption("max_drop", drop, told)
-        paid = min(self.cost.paid(point) for point in self.judged.values() if holds(point))
-        low = sum(self.cost.paid(point) > paid for point in forecast.points) - 1  # cheaper ones come after it
-        high = len(forecast.points)
+        paid = min(self.cost.paid(point) for point in self._allowed() if holds(point))
+        # Of two budgets the forecast holds their sum: a point in its midst may be over one of them.
+        points = [point for point in forecast.points if self.limits.hold(point)]
+        low = sum(self.cost.paid(point) > paid for point in points) - 1  # cheaper ones come after it
+        high = len(points)
         while high - low > 1 and self.left:
-            middle = forecast.points[(low + high) // 2]
+            middle = points[(low + high) // 2]
             tried = self._judged(self._refined(middle, partial(self._within, most=self.cost.paid(middle))))
             low, high = ((low + high) // 2, high) if holds(tried) else (low, (low + high) // 2)
-        return min(filter(holds, self.judged.values()), key=lambda point: (self.cost.paid(point), -_figure(point)))
+        return min(filter(holds, self._allowed()), key=lambda point: (self.cost.paid(point), -_figure(point)))
+
+    def _allowed(self) -> list[Point]:
+        """What was judged and holds the limits, which may have been wider before."""
+        return [point for point in self.judged.values() if self.limits.hold(point)]
 
     def _within(self, point: Point, *, most: float) -> bool:
         return self.cost.paid(point) <= most and self.limits.hold(point)

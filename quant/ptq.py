@@ -46,7 +46,8 @@ def ptq(
 ) -> Lowered:
     """A float network, Keras' or in the plain form, quantized by what samples show; `options` are `quantized`'s.
 
-    Ranges are `room` times as wide as was found, by layer; `tell` gets a sentence for every layer that never moved on the samples.
+    Ranges are `room` times as wide as was found, by layer. `tell` gets a sentence for every layer that never moved on
+    the samples.
     """
     lowered = apart(model if isinstance(model, Lowered) else plain(model))
     widths: dict[str, Any] = {"activation_bits": activation_bits, "input_bits": input_bits}

@@ -255,6 +255,8 @@ def _clashes(recipe: Recipe) -> Iterator[tuple[str, str, str]]:
     for key, fit in (("fit", recipe.fit), ("fine_tune", recipe.fine_tune)):
         yield from _fit_clashes(key, fit, recipe.data)
     yield from data_clashes(recipe.data)
+    if not recipe.exports:
+        yield "exports", "empty", "one format or more"
     if len(set(recipe.exports)) < len(recipe.exports):
         yield "exports", "twice the same", "each format and number of bits once"
     if recipe.fine_tune.mixed_precision and not isinstance(recipe.scheme, Float):

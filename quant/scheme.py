@@ -101,6 +101,10 @@ def scheme_clashes(scheme: Scheme, *, trains: bool) -> Iterator[tuple[str, str, 
         yield "scheme.still", "true where nothing trains", "it with fine_tune.steps"
     if isinstance(scheme, Ptq) and scheme.room and trains and not scheme.still:
         yield "scheme.room", "set for ranges that move on", "it with still = true"
+    if isinstance(scheme, Ptq) and scheme.room and trains and not scheme.fold:
+        yield "scheme.room", "set where norms train on", "it with fold = true"
+    if isinstance(scheme, FixedPoint) and scheme.samples and scheme.integer != FixedPoint().integer:
+        yield "scheme.integer", f"{scheme.integer} where samples tell it", "it with samples = 0"
     if isinstance(scheme, PaperFixedPoint):
         for key, pair in (("weights", scheme.weights), ("activations", scheme.activations)):
             if not sum(pair):

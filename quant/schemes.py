@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
+import tf_keras
 
 from keras_models.fold import CONVS, plain
 from keras_models.graph import steps
@@ -13,7 +14,7 @@ from keras_models.lowered import Lowered
 from keras_models.unfold import unfolded
 from quant.absorb import absorb, sampled_moments
 from quant.apart import apart
-from quant.calibrate import calibrated, check_room
+from quant.calibrate import calibrated, check_room, of_layers
 from quant.correct import correct
 from quant.equalize import equalize
 from quant.fixed_point import fixed_point, paper_fixed_point
@@ -37,7 +38,7 @@ def wanted(scheme: Scheme) -> int:
     return scheme.samples if isinstance(scheme, Qat | FixedPoint | Ptq) else 0
 
 
-def check(model: Any, scheme: Scheme) -> None:
+def check(model: Any, scheme: Scheme, *, trains: bool = False) -> None:
     """Raise an `Error` for a layer that the scheme names and the network has not: before hours of training."""
     match scheme:
         case Qat(skip=skip):
@@ -46,9 +47,9 @@ def check(model: Any, scheme: Scheme) -> None:
             lowered = apart(plain(model, fold=scheme.fold))
             check_room(lowered, scheme.room)
             layers = steps(lowered.model)
-            kernel_bits(
-                [s.name for s in layers if isinstance(s.layer, CONVS)], bits=scheme.weight_bits, own=scheme.bits_of
-            )
+            norms = {layer.name for layer in model.layers if isinstance(layer, tf_keras.layers.BatchNormalization)}
+            kernels = [s.name for s in layers if isinstance(s.layer, CONVS) and not (trains and s.name in norms)]
+            kernel_bits(kernels, bits=scheme.weight_bits, own=scheme.bits_of)
 
 
 def quantize(
@@ -107,11 +108,11 @@ def _after_training(model: Any, scheme: Ptq, samples: Array | None, *, trains: b
     if trains:
         if scheme.equalize:
             raise ValueError("an equalized network is no zoo network any more: it does not train on")
-        ranges = calibrated(lowered, batches, method=scheme.method, room=scheme.room, progress=seen).ends
+        found = calibrated(lowered, batches, method=scheme.method, room=scheme.room, progress=seen)
         return quantization_aware(
             model,
             samples=samples,
-            ranges=ranges,
+            ranges=of_layers(lowered, found),
             weight_bits=scheme.weight_bits,
             bits_of=scheme.bits_of,
             per_channel=scheme.per_channel,

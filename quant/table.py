@@ -7,6 +7,8 @@ is measured at the end, all in turn: times of one table can be compared, those o
 
 from __future__ import annotations
 
+import json
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from functools import partial
@@ -22,7 +24,7 @@ from quant.baseline import picture, tune
 from quant.data import Synthetic, described
 from quant.figures import amplified, figures
 from quant.recipe import Recipe, read
-from quant.run import finished
+from quant.run import RESULT, finished
 from quant.sources import HELD_OUT, meant, source
 from quant.synthetic import pairs
 from quant.table_files import Row, write_table
@@ -35,6 +37,7 @@ from runtime.root import answer
 __all__ = ["in_order", "recipes_of", "table"]
 
 Array = np.ndarray[Any, Any]
+Files = dict[str, Path]  # by format, of one network
 JUDGED = 64  # held-out samples
 TUNED = 8  # samples that the classical denoiser is tuned on
 SIDE = 256  # of the input that files are timed with: a mosaic of 512 x 512
@@ -52,23 +55,24 @@ def table(
     ordered = in_order(recipes)
     if len(kinds := {recipe.data for recipe in ordered}) != 1:
         raise BadOption("--table", f"{len(kinds)} kinds of data", "recipes that learn from the same data")
-    rows: list[Row] = []
+    rows: list[tuple[Row, Files]] = []
 
-    def add(row: Row) -> None:
-        rows.append(row)
+    def add(row: Row, files: Files) -> None:
+        rows.append((row, files))
         done(row)
 
     for row in _without(ordered[0], out):
-        add(row)
+        add(row, {})
     for recipe in ordered:
         folder = out / recipe.name
         if not finished(folder, recipe):
             train(recipe, out=folder, watch=watch(recipe))
-        add(_judged(recipe, folder, like=ordered[0]))
-    rows = _with_costs(rows, out)
+        for name, files in _files(folder).items():
+            add(_judged(recipe, name, files, like=ordered[0]), files)
+    whole = _with_costs(rows)
     like = f"{described(ordered[0].data)}; {JUDGED} held-out samples; times and memory for an input of {SIDE} x {SIDE}"
-    write_table(rows, about=like, title=out.name, out=out)
-    return rows
+    write_table(whole, about=like, title=out.name, out=out)
+    return whole
 
 
 def recipes_of(folder: str | Path) -> list[Recipe]:
@@ -110,34 +114,34 @@ def _without(recipe: Recipe, out: Path) -> Iterator[Row]:
     yield Row("classical", f"told the noise, the best of {len(tuned.tried)}: {parts}", figures(contract, y, smooth))
 
 
-def _judged(recipe: Recipe, folder: Path, *, like: Recipe) -> Row:
-    """What the exported file gives on the held-out samples of `like`, in the runtime."""
-    files = _files(folder)
+def _judged(recipe: Recipe, name: str, files: Files, *, like: Recipe) -> Row:
+    """What an exported file gives on the held-out samples of `like`, in the runtime."""
     session = runtime.open(next(iter(files.values())))
     held = source(like.data, session.contract, seed=like.fit.seed, size=like.fit.size, part="held")
     x, y = held.batch(range(JUDGED))
     made = np.stack([session.run(sample.transpose(2, 0, 1)).transpose(1, 2, 0) for sample in x])
     steps = f"{recipe.fit.steps} + {recipe.fine_tune.steps} steps"
     about = f"{recipe.model.network}, {type(recipe.scheme).__name__}, {steps}"
-    return Row(recipe.name, about, figures(session.contract, y, made))
+    return Row(name, about, figures(session.contract, y, made))
 
 
-def _files(folder: Path) -> dict[str, Path]:
-    """What a run exported, by format; a folder is named as its recipe, and so are they."""
-    files = {kind: folder / f"{folder.name}.{kind}" for kind in ("onnx", "tflite")}
-    return {kind: path for kind, path in files.items() if path.is_file()}
+def _files(folder: Path) -> dict[str, Files]:
+    """What a run exported, by name: those of one name are one network."""
+    named: dict[str, Files] = defaultdict(dict)
+    for path in map(folder.joinpath, json.loads((folder / RESULT).read_text("utf-8"))["files"]):
+        named[path.stem][path.suffix[1:]] = path
+    return named
 
 
-def _with_costs(rows: list[Row], out: Path) -> list[Row]:
+def _with_costs(rows: list[tuple[Row, Files]]) -> list[Row]:
     """The rows with what their files cost to run, one after the other in turn."""
-    files = {row.name: _files(out / row.name) for row in rows}
-    found = costs([path for named in files.values() for path in named.values()], side=SIDE, rounds=ROUNDS)
+    found = costs([path for _, files in rows for path in files.values()], side=SIDE, rounds=ROUNDS)
 
     def told(kind: str, cost: Cost) -> dict[str, float]:
         peak = {} if cost.peak is None else {f"{kind} MiB": cost.peak / 2**20}
         return {f"{kind} kB": cost.size / 1000, f"{kind} ms": 1000 * cost.run.median, **peak}
 
-    def of_all(named: dict[str, Path]) -> dict[str, float]:
-        return {key: value for kind, path in named.items() for key, value in told(kind, found[path]).items()}
+    def of_all(files: Files) -> dict[str, float]:
+        return {key: value for kind, path in files.items() for key, value in told(kind, found[path]).items()}
 
-    return [replace(row, costs=of_all(files[row.name])) for row in rows]
+    return [replace(row, costs=of_all(files)) for row, files in rows]

@@ -40,7 +40,7 @@ def train(recipe: Recipe, *, out: str | Path, watch: Watch = NOBODY, team: Team 
     """
     out = Path(out)
     model, contract = _begun(recipe, out)
-    check(model, recipe.scheme)
+    check(model, recipe.scheme, trains=recipe.fine_tune.steps > 0)
     teacher = _teacher(recipe, contract, out)
     learning = Learning(recipe, contract, out, watch=watch, teacher=teacher, team=team)
     if team.leads:

@@ -1,3 +1,5 @@
+import math
+
 import pytest
 
 from quant.budget import Budget
@@ -21,7 +23,15 @@ def test_a_drop_is_in_db_with_the_word_or_without():
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"max_size": "1GB"}, {"max_size": "-1"}, {"max_drop": "3%"}, {"max_drop": "1e9999"}, {}]
+    "wrong",
+    [
+        {"max_size": "1GB"},
+        {"max_size": "-1"},
+        {"max_drop": "3%"},
+        {"max_drop": "1e9999"},
+        *({"max_mac_bits": bits} for bits in (math.nan, math.inf, -4.0, 1.9, 8.1)),
+        {},
+    ],
 )
 def test_what_is_no_budget_is_refused(wrong):
     with pytest.raises(BadOption, match="--max|--search"):

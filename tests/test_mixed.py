@@ -1,5 +1,6 @@
 import functools
 import math
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -7,10 +8,11 @@ from float_nets import kernel, pictures, tiny
 
 from keras_models.fold import plain
 from keras_models.rewrite import difference
+from quant import mixed
 from quant.front import Cost, front
 from quant.mixed import maker, search
 from quant.ptq import ptq
-from quant.sensitivity import Probe, sensitivity
+from quant.sensitivity import WIDTHS, Kernel, Probe, Sensitivity, sensitivity
 from runtime.errors import BadOption
 
 FACTOR = 2.0  # 3 dB: what errors that are not quite independent add up to, more or less
@@ -210,12 +212,69 @@ def test_size_and_work_together_are_both_held():
     assert best.figure > found(max_size=uniform(4)).best.figure
 
 
+def uneven(seed):
+    """Kernels of any size and work, as a probe knows them, and budgets somewhere between what 2 and 8 bits take."""
+    rng = np.random.default_rng(seed)
+    names = [f"k{i}" for i in range(rng.integers(2, 5))]
+    kernels = {n: Kernel(n, int(rng.integers(500, 60_000)), 16, int(10 ** rng.uniform(3, 7))) for n in names}
+    errors = {n: {w: float(rng.uniform(0.5, 2) * 10 ** rng.uniform(-1, 1) * 4.0**-w) for w in WIDTHS} for n in names}
+    known = Sensitivity(kernels, errors, 1.0)
+    limits = []
+    for price in (lambda kernel, bits: kernel.size(bits, packing="onnx"), Kernel.mac_bits):
+        least, most = (sum(price(kernel, bits) for kernel in kernels.values()) for bits in (2, 8))
+        limits.append(int(least + rng.uniform(0.05, 0.95) * (most - least)))
+    probe = SimpleNamespace(kernels=kernels, known=known, error=known.added)
+    return probe, {"max_size": limits[0], "max_mac_bits": limits[1], "max_drop": rng.uniform(5, 50)}
+
+
+@pytest.mark.parametrize("seed", [192, 426, 438, *range(20)])  # the first three once came back over a budget
+def test_size_work_and_drop_together_are_all_held_or_refused(seed, monkeypatch):
+    probe, limits = uneven(seed)
+    monkeypatch.setattr(mixed, "plain_float", lambda model: model)
+    monkeypatch.setattr(mixed, "Probe", lambda *args, **options: probe)
+    monkeypatch.setattr(mixed, "sensitivity", lambda probe, **options: probe.known)
+
+    def judge(bits_of):
+        return probe.known.decibel(probe.known.added(bits_of)) if bits_of else 60.0  # of the float network
+
+    try:
+        best = search({}, None, make=dict, judge=judge, packing="onnx", **limits).best
+    except BadOption as refused:
+        assert refused.option == "max_drop"
+        assert seed not in (192, 426, 438)
+        return
+    assert best.bytes <= limits["max_size"]
+    assert best.mac_bits <= limits["max_mac_bits"]
+    assert judge(best.bits_of) >= 60 - limits["max_drop"]
+
+
+def test_a_file_is_held_though_it_has_more_beside_its_kernels_where_widths_are_mixed():
+    def weigh(bits_of):
+        kernels = sum(one.size(bits_of[name], packing="dense") for name, one in known().kernels.items())
+        return kernels + 1000 + 150 * len(set(bits_of.values()))
+
+    least, most = (weigh(dict.fromkeys(known().kernels, bits)) for bits in (2, 8))
+    seen = []
+    options = {"weigh": weigh, "packing": "dense", "progress": lambda done, of: seen.append(done)}
+    for limit in (least, least + 200, (least + most) // 2, most - 1):
+        best = search(floats(), batches, judge=closeness, make=make(), max_size=limit, **options).best
+        assert weigh(best.bits_of) <= limit
+        assert seen == list(range(1, len(known().kernels) * len(WIDTHS) + 1)), "each kernel alone, once"
+        seen.clear()
+    best = search(floats(), batches, judge=closeness, make=make(), max_size=most, **options).best
+    assert set(best.bits_of.values()) == {8}
+    seen.clear()
+    with pytest.raises(BadOption, match=f"max_size .* {least} or more: .* 2 bits"):
+        search(floats(), batches, judge=closeness, make=make(), max_size=least - 1, **options)
+    assert seen == []
+
+
 @pytest.mark.parametrize(
     ("limit", "words"),
     [
         (
             lambda: {"max_size": uniform(4) - 1},
-            lambda: f"max_size .* {uniform(4)} or more: what all kernels take with 4 bits",
+            lambda: f"max_size .* {uniform(4)} or more: what it takes with all kernels in 4 bits",
         ),
         (lambda: {"max_mac_bits": work(2) - 1}, lambda: f"max_mac_bits .* {work(2)} or more"),
         (lambda: {"max_size": 0, "max_mac_bits": 0}, lambda: "max_size cannot be 0"),

@@ -98,9 +98,7 @@ def test_everything_that_computes_is_on_grids_and_everything_else_as_it_was():
         if step.layer.weights:
             assert known[step.reads[0]] is not None
             grid, was = lowered.kernels[step.name], floats("lighter").model.get_layer(step.name)
-            assert grid.scale.size == (
-                step.layer.filters if type(step.layer) is not K.DepthwiseConv2D else grid.scale.size
-            )
+            assert grid.scale.size == kernel_of(step.layer).shape[3 if type(step.layer) is K.Conv2D else 2]
             off = np.abs(kernel_of(step.layer) - kernel_of(was)) / grid._along(4, grid.axis)
             assert off.max() <= 0.501  # half a step
             np.testing.assert_array_equal(step.layer.get_weights()[1], was.get_weights()[1])

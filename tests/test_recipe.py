@@ -188,6 +188,16 @@ BAD = {
         "scheme.room",
         "still = true",
     ),
+    "room, and norms train": (
+        SMALL + '[scheme]\nkind = "ptq"\nfold = false\nstill = true\n[scheme.room]\na = 2\n[fine_tune]\nsteps = 1\n',
+        "scheme.room",
+        "fold = true",
+    ),
+    "an integer part, and samples": (
+        SMALL + '[scheme]\nkind = "fixed-point"\ninteger = 3\n',
+        "scheme.integer",
+        "samples = 0",
+    ),
     "room that is less": (
         SMALL + '[scheme]\nkind = "ptq"\n[scheme.room]\nbottom_act1 = 0.5\n',
         "scheme.room.bottom_act1",
@@ -207,6 +217,7 @@ BAD = {
     "option not finite": (SMALL.replace("width = 4", "width = inf"), "model.options.width", "finite"),
     "no such network": (SMALL.replace('"unet"', '"unte"'), "model.network", "'unet'"),
     "no such format": (SMALL + '[[exports]]\nformat = "onxx"\n', r"exports\[0\].format", "'onnx'"),
+    "exported to nothing": ("exports = []\n" + SMALL, "exports", "one format or more"),
     "exported twice": (SMALL + '[[exports]]\nformat = "onnx"\n' * 2, "exports", "once"),
     "bits of its own": (
         SMALL + '[scheme]\nkind = "qat"\n[[exports]]\nformat = "onnx"\nbits = 4\n',

@@ -210,6 +210,24 @@ def test_training_may_begin_with_room_beyond_the_ranges_found():
         check(build("unet"), replace(scheme, room={"out1_act3": 2.0}))
 
 
+def test_training_begins_with_the_parts_of_a_concatenation_on_its_range():
+    """A part alone reaches less; on a range of its own what it will mean there would be rounded twice, or cut off."""
+    x = np.random.default_rng(0).random((2, 16, 16, 4), np.float32)
+    aware = quantize(build("unet"), Ptq(still=True, samples=2, room={"join1": 4.0}), samples=x)
+    part, whole = (
+        [activation_ranges(aware.get_layer(f"quant_{name}"))[0][end].numpy() for end in ("min_var", "max_var")]
+        for name in ("up1", "join1")
+    )
+    assert part == whole
+
+
+def test_a_norm_that_trains_has_no_kernel_to_give_bits_to():
+    scheme = Ptq(fold=False, bits_of={"down1_norm": 4})
+    check(build("thin-separable"), scheme)
+    with pytest.raises(UnknownName, match="down1_norm"):
+        check(build("thin-separable"), scheme, trains=True)
+
+
 def test_float_is_the_network_itself():
     model = build("unet")
     assert quantize(model, Float()) is model

@@ -30,18 +30,19 @@ def small(monkeypatch):
 
 
 @pytest.mark.usefixtures("eagerly")
-def test_a_table_has_a_row_for_each_and_is_not_trained_twice(small, tmp_path, monkeypatch):
-    first = recipe(name="later", data=DATA, exports=ONNX)
+def test_a_table_has_a_row_for_each_network_in_files_and_is_not_trained_twice(small, tmp_path, monkeypatch):
+    first = recipe(name="later", data=DATA, exports=(*ONNX, replace(ONNX[0], bits=4)))
     second = recipe(
         PaperFixedPoint(), name="early", warm_start="later", fit=replace(FEW, steps=0), data=DATA, exports=ONNX
     )
     seen = []
     rows = table.table([second, first], out=tmp_path, done=lambda row: seen.append(row.name))
-    assert seen == [row.name for row in rows] == ["amplified", "classical", "later", "early"]
+    assert seen == [row.name for row in rows] == ["amplified", "classical", "later", "later-w4", "early"]
     assert all(row.figures.keys() == {"psnr", "ssim", "mse"} for row in rows)
     assert rows[1].figures["psnr"] > rows[0].figures["psnr"]
     own = {"onnx kB", "onnx ms", "onnx MiB"}
-    assert [row.costs.keys() for row in rows] == [set(), set(), own, own]
+    assert [row.costs.keys() for row in rows] == [set(), set(), own, own, own]
+    assert rows[2].figures != rows[3].figures
     assert all(cost > 0 for row in rows for cost in row.costs.values())
     with (tmp_path / "table.csv").open(newline="") as file:
         lines = list(csv.reader(file))

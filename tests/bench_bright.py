@@ -221,7 +221,7 @@ def main():
     parser.add_argument("--side", default=1024, type=int, help="of the middle that is judged (%(default)s)")
     parser.add_argument("--out", type=Path, help="write a strip of each file there: LibRaw, then the models in order")
     args = parser.parse_args()
-    models = {Path(path).stem: session.open(path) for path in args.model}
+    models = {path: session.open(path) for path in args.model}
     print(f"| | {' | '.join(HEADS)} |\n| --- |{' ---: |' * len(HEADS)}")
     harmed, judged = [], 0
     for path in sorted(args.data.iterdir()):
